@@ -1,0 +1,65 @@
+"""Entry point of the `iassf` command: finds the subcommand's file and runs it.
+
+Each subcommand is a module with `add_arguments(parser)` and `run(args) -> int`; only the one that was asked
+for is imported, so `iassf --help` answers at once.
+"""
+
+import argparse
+import importlib
+import sys
+
+from iassf_jax import __version__
+from iassf_jax.core.errors import IassfError
+
+COMMANDS = {
+    "fuse": "remove haze and fuse one pair or two folders of images",
+    "train": "train a network; the same command again resumes",
+    "import-weights": "convert the released PyTorch checkpoint into a weights file",
+    "export-weights": "write a weights file in the released PyTorch layout",
+    "data": "write generated scenes with depth and haze",
+    "demo": "generate scenes, train a small network on them and fuse hazy pairs",
+    "info": "versions, devices, packaged weights, parameter counts",
+}
+
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser; only `command`'s own arguments are added."""
+    parser = argparse.ArgumentParser(prog="iassf", description="Joint dehazing and fusion of visible and infrared images.")
+    parser.add_argument("--version", action="version", version=f"iassf_jax {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        if name != command:
+            subparsers.add_parser(name, help=summary, add_help=False)
+            continue
+        module = _load(name)
+        subparser = subparsers.add_parser(
+            name,
+            help=summary,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(subparser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line `argv` and return the exit code: 0 only when everything asked for was done."""
+    argv = sys.argv[1:] if argv is None else argv
+    command = next((word for word in argv if not word.startswith("-")), None)
+    args = build_parser(command if command in COMMANDS else None).parse_args(argv)
+    try:
+        return _load(args.command).run(args)
+    except IassfError as error:
+        print(f"iassf {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"iassf {args.command}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _load(command: str):
+    return importlib.import_module(f"iassf_jax.cli.{command.replace('-', '_')}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
