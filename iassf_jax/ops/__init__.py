@@ -1,0 +1,34 @@
+"""Pure functions on images: NHWC, floating point, safe under jit, vmap and grad.
+
+Images hold values in [0, 1] unless a function says otherwise. Results have the dtype of their input; where
+rounding would hurt, the arithmetic inside is float32.
+"""
+
+from iassf_jax.ops.depthwise import conv, depthwise_conv
+from iassf_jax.ops.filters import box_mean, max_filter, min_filter
+from iassf_jax.ops.gradients import sobel, sobel_magnitude_l1
+from iassf_jax.ops.guided_filter import guided_filter
+from iassf_jax.ops.padding import crop, pad_to_multiple, reflect_pad
+from iassf_jax.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
+from iassf_jax.ops.resize import downscale_area, resize_bilinear
+from iassf_jax.ops.windows import window_merge, window_partition
+
+__all__ = [
+    "box_mean",
+    "conv",
+    "crop",
+    "depthwise_conv",
+    "downscale_area",
+    "guided_filter",
+    "max_filter",
+    "min_filter",
+    "pad_to_multiple",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "reflect_pad",
+    "resize_bilinear",
+    "sobel",
+    "sobel_magnitude_l1",
+    "window_merge",
+    "window_partition",
+]

@@ -1,0 +1,133 @@
+"""Depthwise and dense convolutions in the form that runs fastest here.
+
+XLA's grouped convolution is 20 to 50 times slower on CPU than a sum of shifted images, so depthwise layers
+are such sums. The weight gradient is written as one reduction per tap: XLA's own transpose of the sum is slow.
+"""
+
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from iassf_jax.core.errors import InputError
+from iassf_jax.ops.arguments import check_at_least, check_choice, check_images
+from iassf_jax.ops.padding import reflect_pad
+
+Border = Literal["reflect", "zero"]
+
+
+def depthwise_conv(
+    x: Float[Array, "b h w c"],
+    kernel: Float[Array, "k k c"],
+    bias: Float[Array, " c"] | None = None,
+    *,
+    padding: Border,
+) -> Float[Array, "b h w c"]:
+    """Correlate every channel with its own odd square kernel; the size of the images is kept.
+
+    Args:
+        x: images or features; the result has their dtype.
+        kernel: [k, k, c] taps, in any float dtype. Their gradient is accumulated in float32.
+        bias: added to each channel.
+        padding: what lies outside the image: its mirror without the edge pixel, or zeros.
+
+    Raises:
+        InputError: the kernel is not odd and square, or its channels are not those of `x`.
+    """
+    check_images(x=x)
+    check_choice(("reflect", "zero"), padding=padding)
+    size = kernel.shape[0]
+    if kernel.ndim != 3 or kernel.shape[1] != size or size % 2 == 0 or kernel.shape[2] != x.shape[3]:
+        raise InputError(
+            f"the kernel has shape {kernel.shape}; expected (k, k, {x.shape[3]}) with odd k for inputs {x.shape}"
+        )
+    y = _depthwise(x, kernel, padding)
+    return y if bias is None else y + bias.astype(y.dtype)[None, None, None, :]
+
+
+def conv(
+    x: Float[Array, "b h w i"],
+    kernel: Float[Array, "kh kw i o"],
+    bias: Float[Array, " o"] | None = None,
+    *,
+    stride: int = 1,
+    padding: Literal["reflect", "zero", "valid"],
+) -> Float[Array, "b H W o"]:
+    """Cross-correlate with a dense kernel.
+
+    Args:
+        x: images or features; kernel and bias are cast to their dtype, and so is the result.
+        kernel: taps in the order [row, column, input channel, output channel].
+        bias: added to each output channel.
+        stride: distance of neighbouring windows in pixels.
+        padding: "reflect" and "zero" pad by half of an odd kernel on each side (the mirror leaves out the
+            edge pixel); "valid" uses the windows inside the image.
+
+    Raises:
+        InputError: the channels disagree, a padded kernel is even, or no window fits into the image.
+    """
+    check_images(x=x)
+    check_at_least(1, stride=stride)
+    check_choice(("reflect", "zero", "valid"), padding=padding)
+    if kernel.ndim != 4 or kernel.shape[2] != x.shape[3]:
+        raise InputError(f"the kernel has shape {kernel.shape}; expected (kh, kw, {x.shape[3]}, outputs)")
+    if padding != "valid":
+        if kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
+            raise InputError(f"padding {padding!r} needs an odd kernel, but its shape is {kernel.shape}")
+        x = _pad(x, kernel.shape[0] // 2, kernel.shape[1] // 2, padding)
+    check_at_least(kernel.shape[0], height=x.shape[1])
+    check_at_least(kernel.shape[1], width=x.shape[2])
+    y = lax.conv_general_dilated(
+        x, kernel.astype(x.dtype), (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return y if bias is None else y + bias.astype(y.dtype)[None, None, None, :]
+
+
+def _pad(x: Array, rows: int, columns: int, padding: Border) -> Array:
+    if padding == "reflect":
+        return reflect_pad(x, ((rows, rows), (columns, columns)))
+    return jnp.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _depthwise(x: Array, kernel: Array, padding: Border) -> Array:
+    radius = kernel.shape[0] // 2
+    return _shifted_sum(_pad(x, radius, radius, padding), kernel)
+
+
+def _depthwise_forward(x: Array, kernel: Array, padding: Border) -> tuple[Array, tuple[Array, Array]]:
+    return _depthwise(x, kernel, padding), (x, kernel)
+
+
+def _depthwise_backward(padding: Border, saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    size = kernel.shape[0]
+    radius = size // 2
+    padded, fold_border = jax.vjp(lambda image: _pad(image, radius, radius, padding), x)
+    # The gradient of a correlation is the correlation with the flipped kernel, one kernel wider.
+    edge = ((0, 0), (size - 1, size - 1), (size - 1, size - 1), (0, 0))
+    (x_gradient,) = fold_border(_shifted_sum(jnp.pad(g, edge), kernel[::-1, ::-1]))
+    wide = g.astype(jnp.float32)
+    taps = [
+        jnp.sum(part.astype(jnp.float32) * wide, axis=(0, 1, 2)) for part in _shifts(padded, size, g.shape)
+    ]
+    return x_gradient, jnp.stack(taps).reshape(kernel.shape).astype(kernel.dtype)
+
+
+_depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+def _shifted_sum(padded: Array, kernel: Array) -> Array:
+    size = kernel.shape[0]
+    b, h, w, c = padded.shape
+    taps = kernel.astype(padded.dtype).reshape(size * size, 1, 1, 1, c)
+    parts = _shifts(padded, size, (b, h - size + 1, w - size + 1, c))
+    return sum(part * taps[k] for k, part in enumerate(parts))
+
+
+def _shifts(padded: Array, size: int, shape: tuple[int, ...]) -> list[Array]:
+    h, w = shape[1:3]
+    return [padded[:, i : i + h, j : j + w, :] for i in range(size) for j in range(size)]

@@ -1,0 +1,76 @@
+"""Reflect padding of any width, padding to a multiple, and the exact inverse crop."""
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from iassf_jax.core.errors import InputError
+from iassf_jax.ops.arguments import check_at_least, check_images
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+
+
+def reflect_pad(x: Float[Array, "b h w c"], pads: Pads) -> Float[Array, "b H W c"]:
+    """Mirror images at their borders without repeating the edge pixel, as `numpy.pad(mode="reflect")` does.
+
+    Args:
+        x: images.
+        pads: ((top, bottom), (left, right)) in pixels. A pad wider than the image is filled by repeated
+            reflection; an image one pixel wide is repeated.
+
+    Raises:
+        InputError: a pad is negative, or `x` does not have four axes.
+    """
+    check_images(x=x)
+    for axis, (before, after) in zip((1, 2), pads, strict=True):
+        check_at_least(0, before=before, after=after)
+        x = _reflect_axis(x, before, after, axis)
+    return x
+
+
+def pad_to_multiple(
+    x: Float[Array, "b h w c"], multiple: int, *, minimum: int = 0
+) -> tuple[Float[Array, "b H W c"], tuple[int, int]]:
+    """Reflect images at the bottom and right until both sides are multiples of `multiple`.
+
+    Args:
+        x: images.
+        multiple: both sides of the result are divisible by this.
+        minimum: both sides of the result are at least this.
+
+    Returns:
+        The padded images and the size (h, w) with which `crop` takes them back.
+    """
+    check_images(x=x)
+    check_at_least(1, multiple=multiple)
+    h, w = x.shape[1:3]
+    bottom, right = ((-max(side, minimum)) % multiple + max(side, minimum) - side for side in (h, w))
+    return reflect_pad(x, ((0, bottom), (0, right))), (h, w)
+
+
+def crop(x: Float[Array, "b H W c"], size: tuple[int, int]) -> Float[Array, "b h w c"]:
+    """Keep the top left (h, w) pixels: the inverse of `pad_to_multiple`.
+
+    Raises:
+        InputError: the images are smaller than `size`.
+    """
+    check_images(x=x)
+    h, w = size
+    if not (1 <= h <= x.shape[1] and 1 <= w <= x.shape[2]):
+        raise InputError(f"cannot crop images of {x.shape[1]}x{x.shape[2]} pixels to {h}x{w}")
+    return x[:, :h, :w, :]
+
+
+def _reflect_axis(x: Array, before: int, after: int, axis: int) -> Array:
+    # Reversed slices, not a gather: the gradient of a gather is a scatter, which is slow on every backend.
+    # Each round mirrors up to the whole image, after which its border is again a mirror of the pattern.
+    while before or after:
+        length = x.shape[axis]
+        if length == 1:
+            return jnp.repeat(x, 1 + before + after, axis=axis)
+        left, right = min(before, length - 1), min(after, length - 1)
+        head = lax.rev(lax.slice_in_dim(x, 1, left + 1, axis=axis), (axis,))
+        tail = lax.rev(lax.slice_in_dim(x, length - 1 - right, length - 1, axis=axis), (axis,))
+        x = lax.concatenate([head, x, tail], axis)
+        before, after = before - left, after - right
+    return x
