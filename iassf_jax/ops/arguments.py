@@ -1,4 +1,4 @@
-"""Checks of arguments at trace time: a wrong call fails with a sentence, not with a shape error deep inside."""
+"""Checks of arguments at trace time: a wrong call fails with a sentence, not deep inside."""
 
 from jaxtyping import Array
 

@@ -1,8 +1,8 @@
 """Box mean, minimum and maximum over windows of any size, separable, in O(log size) steps per axis.
 
-Windows grow by doubling: a window of 2w pixels is two windows of w pixels side by side. That is few operations
-to compile, and it sums in pairs, so float32 keeps its accuracy where cumulative sums would lose it (2e-3 in
-the haze density at 480x640, because a variance is a small difference of large sums).
+Windows grow by doubling: a window of 2w pixels is two windows of w pixels side by side. That is few
+operations to compile, and it sums in pairs, so float32 keeps its accuracy where cumulative sums would lose it
+(2e-3 in the haze density at 480x640, because a variance is a small difference of large sums).
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Bilinear and area resizing as two small matrix products.
 
-The matrices depend only on the sizes, so they are built with NumPy while tracing and become constants. Against
-a gather of four neighbours this has a gradient without a scatter, and it fuses with nothing but needs nothing.
+The matrices depend only on the sizes, so they are built with NumPy while tracing and become constants. The
+gradient is two products with their transposes; a gather of four neighbours would have a scatter there.
 """
 
 import jax.numpy as jnp
@@ -64,7 +64,7 @@ def _area_matrix(n: int, m: int) -> np.ndarray:
 
 
 def _apply(x: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
-    # Full float32 products: reduced ones (TF32 on GPUs) would cost three digits of the image for no time saved.
+    # Full float32 products: the reduced ones of GPUs (TF32) would leave three digits of the image.
     exact = lax.Precision.HIGHEST
     if rows.shape[0] != rows.shape[1]:
         x = jnp.einsum("yh,bhwc->bywc", jnp.asarray(rows, x.dtype), x, precision=exact)
