@@ -1,0 +1,295 @@
+"""The network of IASSF's released PyTorch code, able to load its checkpoints.
+
+Two networks in sequence: a dehaze network (shared encoder, prompt from what infrared and visible do not
+share, haze density, five-layer restoration U) whose two three-channel outputs feed a fusion network (a U over
+`num_fusion_blocks` stages, each with its prompt). Module names are the released parameter names, list indices
+joined by an underscore; how this network differs from the paper's text is told in docs/networks.md.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from iassf_jax.core.errors import ConfigError, InputError
+from iassf_jax.models.haze_density import haze_density as estimate_haze_density
+from iassf_jax.models.layers.gating import SelectiveKernelFusion
+from iassf_jax.models.layers.initializers import block_gain, torch_conv, torch_dense
+from iassf_jax.models.layers.resizing import PatchMerge, PatchSplit, ReflectConv
+from iassf_jax.models.layers.windowed_attention import EncoderBlock, MainLayer, embed_prompt
+from iassf_jax.models.prompts import mix_prompts, pool_init
+from iassf_jax.models.released_fusion import FusionNetwork
+from iassf_jax.ops.padding import crop, pad_to_multiple, reflect_pad
+
+Image = Float[Array, "b h w 3"]
+Taps = dict[str, Array]
+
+_SMALLEST_SIDE = 16  # below this a window at a quarter of the resolution is mostly border
+
+
+class IassfReleased(nn.Module):
+    """Images in [0,1] to restored and fused images; converts to the released [-1,1] inside.
+
+    Five-tuples give one value for each layer of the restoration U, at resolutions 1, 1/2, 1/4, 1/2, 1.
+    """
+
+    embed_dims: tuple[int, ...] = (24, 48, 96, 48, 24)  # channels
+    depths: tuple[int, ...] = (8, 8, 8, 4, 4)  # blocks
+    num_heads: tuple[int, ...] = (2, 4, 6, 1, 1)
+    attn_ratios: tuple[float, ...] = (
+        0.25,
+        0.5,
+        0.75,
+        0.0,
+        0.0,
+    )  # share of blocks with attention, the last ones
+    mlp_ratios: tuple[float, ...] = (2.0, 4.0, 4.0, 2.0, 2.0)  # MLP width over channels
+    prompt_heads: int = 2  # heads of the dehaze network's prompt embedding
+    prompt_size: int = 256  # side of the dehaze network's prompts, pixels; does not restrict the image
+    fusion_width: int = 6  # channels of the fusion network's first stage
+    fusion_prompt_size: int = 256
+    num_prompts: int = 5  # prompts in each pool
+    num_fusion_blocks: int = 5  # M, odd: 1, 3, 5 (released) or 7
+    window: int = 8  # side of an attention window, pixels
+    dtype: str = "float32"  # of the computation; parameters, norms, softmax and density stay float32
+
+    @nn.compact
+    def __call__(
+        self,
+        hazy: Image,
+        infrared: Float[Array, "b h w k"],
+        *,
+        haze_density: Float[Array, "b hd wd"] | None = None,
+    ) -> dict[str, Array]:
+        """Restore and fuse.
+
+        Args:
+          hazy: hazy visible image in [0,1], sides of at least 16 pixels.
+          infrared: infrared image in [0,1] with one or three channels, same size.
+          haze_density: replaces the estimated density, at the size of the image or of its padded copy.
+
+        Returns:
+          "fused" and "restored" in about [0,1] (not clipped), "haze_density", and every intermediate under
+          "dehaze/..." and "fusion/..." at the padded size, in the network's own range.
+        """
+        _check_inputs(hazy, infrared)
+        stages = _fusion_stages(self.num_fusion_blocks)
+        infrared = jnp.broadcast_to(infrared, hazy.shape)
+        multiple = max(4, 2 ** (stages - 1))
+        padded_hazy, size = pad_to_multiple(2.0 * hazy - 1.0, multiple)
+        padded_infrared, _ = pad_to_multiple(2.0 * infrared - 1.0, multiple)
+        if haze_density is not None:
+            haze_density = _pad_density(haze_density, padded_hazy.shape[1:3])
+        restored, infrared3, dehaze_taps = self._dehaze_network()(padded_hazy, padded_infrared, haze_density)
+        fused, fusion_taps = self._fusion_network(stages)(restored, infrared3)
+        taps = {f"dehaze/{k}": v for k, v in dehaze_taps.items()} | {
+            f"fusion/{k}": v for k, v in fusion_taps.items()
+        }
+        return {
+            "fused": crop(_to_unit_range(fused), size),
+            "restored": crop(_to_unit_range(restored), size),
+            "haze_density": crop(dehaze_taps["density"][..., None], size)[..., 0],
+            **taps,
+        }
+
+    def _dehaze_network(self) -> nn.Module:
+        return DehazeNetwork(
+            embed_dims=self.embed_dims,
+            depths=self.depths,
+            num_heads=self.num_heads,
+            attn_ratios=self.attn_ratios,
+            mlp_ratios=self.mlp_ratios,
+            prompt_heads=self.prompt_heads,
+            prompt_size=self.prompt_size,
+            num_prompts=self.num_prompts,
+            window=self.window,
+            dtype=jnp.dtype(self.dtype),
+            name="dehaze",
+        )
+
+    def _fusion_network(self, stages: int) -> nn.Module:
+        return FusionNetwork(
+            width=self.fusion_width,
+            stages=stages,
+            prompt_size=self.fusion_prompt_size,
+            num_prompts=self.num_prompts,
+            window=self.window,
+            dtype=jnp.dtype(self.dtype),
+            name="fusion",
+        )
+
+
+class DehazeNetwork(nn.Module):
+    """(hazy, infrared) to (dehazed, three-channel infrared), all in [-1,1], sides multiples of 4."""
+
+    embed_dims: tuple[int, ...]
+    depths: tuple[int, ...]
+    num_heads: tuple[int, ...]
+    attn_ratios: tuple[float, ...]
+    mlp_ratios: tuple[float, ...]
+    prompt_heads: int
+    prompt_size: int
+    num_prompts: int
+    window: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(
+        self, hazy: Image, infrared: Image, haze_density: Float[Array, "b h w"] | None
+    ) -> tuple[Image, Image, Taps]:
+        c0 = self.embed_dims[0]
+        encoder = EncoderBlock(c0, self.window, self.dtype, name="restormer_encoder")
+        visible_feature, visible_taps = encoder(hazy.astype(self.dtype))
+        infrared_feature, infrared_taps = encoder(infrared.astype(self.dtype))
+        infrared3 = torch_dense(3, c0, name="conv24_3", dtype=self.dtype)(infrared_feature)
+        embedded, taps = self._prompt_block()(visible_feature, infrared_feature)
+        if haze_density is None:
+            haze_density = released_density(visible_feature)
+        h = haze_density[..., None].astype(self.dtype)
+        combined = embedded * h + visible_feature * (1.0 - h) + visible_feature
+        restored, unet_taps = self._restore(combined)
+        taps |= unet_taps | {
+            "enc_vi": visible_feature,
+            "enc_ir": infrared_feature,
+            **{f"enc_vi/{k}": v for k, v in visible_taps.items()},
+            **{f"enc_ir/{k}": v for k, v in infrared_taps.items()},
+            "density": haze_density,
+            "combined": combined,
+            "out": restored,
+            "ir3": infrared3,
+        }
+        return restored.astype(jnp.float32), infrared3.astype(jnp.float32), taps
+
+    def _prompt_block(self) -> nn.Module:
+        return PromptGenerationAndEmbedding(
+            heads=self.prompt_heads,
+            prompt_size=self.prompt_size,
+            num_prompts=self.num_prompts,
+            window=self.window,
+            gain=block_gain(sum(self.depths)),
+            dtype=self.dtype,
+            name="PromptGenerationAndEmbeddingBlock",
+        )
+
+    def _restore(self, x: Float[Array, "b h w c"]) -> tuple[Image, Taps]:
+        """Five-layer U with selective-kernel fusion at the skips (TF of Eq. 5)."""
+        c0, c1, c2, c3, c4 = self.embed_dims
+        dtype = self.dtype
+        taps: Taps = {}
+        x = taps["patch_embed"] = ReflectConv(c0, dtype, name="patch_embed")(x)
+        skip0 = taps["skip0"] = torch_dense(c0, c0, name="skip0", dtype=dtype)(x)
+        skip1 = x = self._layer(1, x, taps)
+        x = taps["merge1"] = PatchMerge(c1, dtype, name="patch_merge1")(x)
+        skip2 = x = self._layer(2, x, taps)
+        x = taps["merge2"] = PatchMerge(c2, dtype, name="patch_merge2")(x)
+        x = self._layer(3, x, taps)
+        x = taps["split1"] = PatchSplit(c3, dtype, name="patch_split1")(x)
+        x = self._fuse_skip(1, x, torch_dense(c1, c1, name="skip2", dtype=dtype)(skip2), "skip2", taps)
+        x = self._layer(4, x, taps)
+        x = taps["split2"] = PatchSplit(c4, dtype, name="patch_split2")(x)
+        x = self._fuse_skip(2, x, torch_dense(c0, c0, name="skip1", dtype=dtype)(skip1), "skip1", taps)
+        x = self._layer(5, x, taps)
+        x = self._fuse_skip(3, x, skip0, "skip0", taps)
+        return ReflectConv(3, dtype, leaf="proj_0", name="patch_unembed")(x), taps
+
+    def _layer(self, number: int, x: Float[Array, "b h w c"], taps: Taps) -> Float[Array, "b h w c"]:
+        i = number - 1
+        layer = MainLayer(
+            depth=self.depths[i],
+            heads=self.num_heads[i],
+            attn_ratio=self.attn_ratios[i],
+            mlp_ratio=self.mlp_ratios[i],
+            window=self.window,
+            gain=block_gain(sum(self.depths)),
+            dtype=self.dtype,
+            name=f"layer{number}",
+        )
+        x, blocks = layer(x)
+        taps |= {f"layer{number}.{index}": block for index, block in enumerate(blocks)} | {
+            f"layer{number}": x
+        }
+        return x
+
+    def _fuse_skip(
+        self,
+        number: int,
+        x: Float[Array, "b h w c"],
+        skip: Float[Array, "b h w c"],
+        skip_name: str,
+        taps: Taps,
+    ) -> Float[Array, "b h w c"]:
+        taps[skip_name] = skip
+        chosen = taps[f"sk{number}"] = SelectiveKernelFusion(name=f"fusion{number}")(x, skip)
+        x = taps[f"sk{number}_res"] = x + chosen
+        return x
+
+
+class PromptGenerationAndEmbedding(nn.Module):
+    """Prompt from what visible and infrared do not share, embedded into the infrared feature (Eqs. 1, 2)."""
+
+    heads: int
+    prompt_size: int
+    num_prompts: int
+    window: int
+    gain: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(
+        self, visible: Float[Array, "b h w c"], infrared: Float[Array, "b h w c"]
+    ) -> tuple[Float[Array, "b h w c"], Taps]:
+        c = visible.shape[-1]
+        pooled = (visible - infrared).astype(jnp.float32).mean(axis=(1, 2))
+        logits = torch_dense(self.num_prompts, c, name="linear_layer")(pooled)
+        weights = nn.softmax(logits)
+        pool = self.param(
+            "prompt_param", pool_init, (self.num_prompts, self.prompt_size, self.prompt_size, c)
+        )
+        mixed = mix_prompts(pool, weights, visible.shape[1:3]).astype(self.dtype)
+        prompt = torch_conv(c, c, 3, name="conv3x3_gen", padding=1, use_bias=False, dtype=self.dtype)(mixed)
+        embedded, taps = embed_prompt(
+            infrared, prompt, heads=self.heads, window=self.window, gain=self.gain, dtype=self.dtype,
+            suffix="_embed",
+        )  # fmt: skip
+        return embedded, {
+            "pgm_emb": pooled,
+            "pgm_logits": logits,
+            "pgm_weights": weights,
+            "prompt_resized": mixed,
+            "prompt": prompt,
+            "peb_attn": taps["attn"],
+            "peb_1x1": taps["1x1"],
+            "peb_out": embedded,
+        }
+
+
+def released_density(feature: Float[Array, "b h w c"]) -> Float[Array, "b h w"]:
+    """Haze density with the released code's choices."""
+    return estimate_haze_density(feature, box=60, divide_by_airlight=False, quantise=True, clip=False)
+
+
+def _to_unit_range(image: Image) -> Image:
+    return 0.5 * (image + 1.0)
+
+
+def _fusion_stages(num_fusion_blocks: int) -> int:
+    if num_fusion_blocks not in (1, 3, 5, 7):
+        raise ConfigError(f"num_fusion_blocks must be 1, 3, 5 or 7, not {num_fusion_blocks}")
+    return (num_fusion_blocks + 1) // 2
+
+
+def _check_inputs(hazy: Array, infrared: Array) -> None:
+    if hazy.shape[:3] != infrared.shape[:3] or infrared.shape[-1] not in (1, 3):
+        raise InputError(
+            f"infrared {infrared.shape} does not fit visible {hazy.shape}: [B,H,W,1] or [B,H,W,3] is needed"
+        )
+    if min(hazy.shape[1:3]) < _SMALLEST_SIDE:
+        raise InputError(
+            f"images of {hazy.shape[1:3]} are too small: sides of at least {_SMALLEST_SIDE} are needed"
+        )
+
+
+def _pad_density(density: Float[Array, "b h w"], size: tuple[int, int]) -> Float[Array, "b hp wp"]:
+    h, w = density.shape[1:]
+    return reflect_pad(density[..., None], ((0, size[0] - h), (0, size[1] - w)))[..., 0]
