@@ -4,6 +4,8 @@ Images hold values in [0, 1] unless a function says otherwise. Results have the 
 rounding would hurt, the arithmetic inside is float32.
 """
 
+from iassf_jax.ops.color import rgb_to_gray, rgb_to_ycbcr, ycbcr_to_rgb
+from iassf_jax.ops.dark_channel import airlight, dark_channel, refine_transmission, transmission
 from iassf_jax.ops.depthwise import conv, depthwise_conv
 from iassf_jax.ops.filters import box_mean, max_filter, min_filter
 from iassf_jax.ops.gradients import sobel, sobel_magnitude_l1
@@ -11,12 +13,15 @@ from iassf_jax.ops.guided_filter import guided_filter
 from iassf_jax.ops.padding import crop, pad_to_multiple, reflect_pad
 from iassf_jax.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from iassf_jax.ops.resize import downscale_area, resize_bilinear
+from iassf_jax.ops.scattering import scatter, transmission_from_depth, unscatter
 from iassf_jax.ops.windows import window_merge, window_partition
 
 __all__ = [
+    "airlight",
     "box_mean",
     "conv",
     "crop",
+    "dark_channel",
     "depthwise_conv",
     "downscale_area",
     "guided_filter",
@@ -25,10 +30,18 @@ __all__ = [
     "pad_to_multiple",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "refine_transmission",
     "reflect_pad",
     "resize_bilinear",
+    "rgb_to_gray",
+    "rgb_to_ycbcr",
+    "scatter",
     "sobel",
     "sobel_magnitude_l1",
+    "transmission",
+    "transmission_from_depth",
+    "unscatter",
     "window_merge",
     "window_partition",
+    "ycbcr_to_rgb",
 ]

@@ -1,6 +1,6 @@
 """Dark channel prior: He, Sun and Tang, "Single image haze removal using dark channel prior" (PAMI 2011).
 
-The functions follow its sections 3 and 4: dark channel, airlight, transmission, refinement by a guided filter.
+The functions follow its sections 3 and 4; the refinement is by a guided filter instead of soft matting.
 """
 
 import math

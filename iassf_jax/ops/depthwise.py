@@ -4,7 +4,7 @@ XLA's grouped convolution is 20 to 50 times slower on CPU than a sum of shifted 
 are such sums. The weight gradient is one reduction per tap: XLA's own transpose of the sum is slow.
 """
 
-from functools import partial
+import functools
 from typing import Literal
 
 import jax
@@ -90,7 +90,7 @@ def _pad(x: Array, rows: int, columns: int, padding: Border) -> Array:
     return jnp.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _depthwise(x: Array, kernel: Array, padding: Border) -> Array:
     radius = kernel.shape[0] // 2
     return _shifted_sum(_pad(x, radius, radius, padding), kernel)
@@ -123,7 +123,7 @@ def _shifted_sum(padded: Array, kernel: Array) -> Array:
     b, h, w, c = padded.shape
     taps = kernel.astype(padded.dtype).reshape(size * size, 1, 1, 1, c)
     parts = _shifts(padded, size, (b, h - size + 1, w - size + 1, c))
-    return sum(part * taps[k] for k, part in enumerate(parts))
+    return functools.reduce(lax.add, [part * taps[k] for k, part in enumerate(parts)])
 
 
 def _shifts(padded: Array, size: int, shape: tuple[int, ...]) -> list[Array]:

@@ -1,7 +1,7 @@
 """Atmospheric scattering (Koschmieder's law): what haze does to an image, and its inverse.
 
-I = J t + A (1 - t) with the clear image J, the transmission t and the airlight A. All images are linear in it,
-so the functions are safe for values outside [0, 1] and never clip.
+I = J t + A (1 - t) with the clear image J, the transmission t and the airlight A. Nothing is clipped: values
+outside [0, 1] pass through.
 """
 
 import jax.numpy as jnp

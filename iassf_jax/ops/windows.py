@@ -43,7 +43,5 @@ def _grid(image_size: tuple[int, int], size: int) -> tuple[int, int]:
     check_at_least(1, size=size)
     h, w = image_size
     if h % size or w % size:
-        raise InputError(
-            f"images of {h}x{w} pixels do not divide into windows of {size}x{size}; pad them first"
-        )
+        raise InputError(f"images of {h}x{w} pixels do not divide into {size}x{size} windows; pad them first")
     return h // size, w // size
