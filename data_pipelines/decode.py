@@ -72,14 +72,18 @@ def read_infrared(path: str | os.PathLike) -> Num[np.ndarray, "h w"]:
     Raises:
         ImageError: as `read_visible`, except that 32-bit pixels are accepted.
     """
-    pixels = _decode(path)
+    return single_channel(_decode(path))
+
+
+def single_channel(pixels: Num[np.ndarray, "h w c"]) -> Num[np.ndarray, "h w"]:
+    """Reduce infrared of 1 to 4 channels (grey, grey-alpha, RGB, RGBA) to one, as `read_infrared` says."""
     if pixels.shape[2] < 3:
         return np.ascontiguousarray(pixels[:, :, 0])
     red, green, blue = (pixels[:, :, channel] for channel in range(3))
     if np.array_equal(red, green) and np.array_equal(red, blue):
         return np.ascontiguousarray(red)
     luma = pixels[:, :, :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    return luma if pixels.dtype == np.float32 else np.rint(luma).astype(pixels.dtype)
+    return luma if np.issubdtype(pixels.dtype, np.floating) else np.rint(luma).astype(pixels.dtype)
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
