@@ -29,7 +29,7 @@ def enable_compilation_cache() -> Path | None:
 
 
 def _processor() -> str:
-    """Name of the processor's instruction set: machine code for another one can crash on shared home folders."""
+    """Name of the instruction set: compiled code of another one can crash where home folders are shared."""
     features = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

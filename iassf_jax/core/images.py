@@ -62,9 +62,8 @@ def infrared_to_unit(array: np.ndarray, ir_range: InfraredRange = "auto") -> Flo
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(f"infrared has {np.count_nonzero(~np.isfinite(array))} values that are not finite")
     low, high = _bounds(array, ir_range)
-    scaled = (array.astype(np.float32) - np.float32(low)) / np.float32(
-        max(high - low, np.finfo(np.float32).tiny)
-    )
+    width = high - low if high > low else 1.0
+    scaled = (array.astype(np.float32) - np.float32(low)) / np.float32(width)
     return np.clip(scaled, 0.0, 1.0, dtype=np.float32)
 
 
