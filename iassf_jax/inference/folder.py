@@ -1,0 +1,234 @@
+"""Fuses many pairs of files: reads ahead and writes behind in threads, and goes on when a pair fails."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import cv2
+import jax
+import numpy as np
+
+from data_pipelines.decode import ImageError, image_size, read_infrared, read_visible
+from iassf_jax.core.errors import IassfError, InputError
+from iassf_jax.core.images import to_uint8, write_image
+from iassf_jax.inference.buckets import MAX_SHAPES, Size, plan_buckets
+from iassf_jax.inference.fuser import Fuser, FusionResult
+from iassf_jax.inference.inputs import SMALLEST_SIDE, PreparedPair, format_size, prepare_pair
+from iassf_jax.inference.pairs import Failure, OutputLayout, Pair
+
+READERS = 4  # threads
+WRITERS = 2
+_LONGEST_REASON = 400  # characters; the runtime's report of memory exhaustion goes on for pages
+_WAITING_WRITES = 8  # results held in memory at most
+_PAIR_ERRORS = (
+    IassfError,
+    ImageError,
+    OSError,
+    MemoryError,
+    jax.errors.JaxRuntimeError,
+)  # never a bug of ours
+
+
+@dataclass
+class FolderReport:
+    """What became of the pairs."""
+
+    written: list[str] = field(default_factory=list)  # names, in the order they were computed
+    failures: list[Failure] = field(default_factory=list)
+    tiled: dict[str, int] = field(default_factory=dict)  # names of pairs computed in tiles, and how many
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Job:
+    pair: Pair
+    shape: Size | None  # padded shape; None for a pair that is tiled
+
+
+def fuse_pairs(
+    fuser: Fuser,
+    pairs: Sequence[Pair],
+    layout: OutputLayout,
+    *,
+    overwrite: bool = False,
+    resize_infrared: bool = False,
+    batch: int = 1,
+    max_shapes: int = MAX_SHAPES,
+    on_done: Callable[[str], None] = lambda name: None,
+) -> FolderReport:
+    """Fuse the pairs and write the results; a pair that fails is reported with its reason, the others go on.
+
+    Pairs are computed grouped by shape (see `plan_buckets`), within a group in the order given. Files appear
+    complete or not at all.
+
+    Args:
+        fuser: the network.
+        pairs: names must differ.
+        layout: where results go.
+        overwrite: replace existing results.
+        resize_infrared: bring infrared of another size to the size of the visible image (bilinear; by area
+            when it shrinks) instead of failing.
+        batch: pairs of one shape computed together.
+        max_shapes: number of padded shapes, thus of compilations, for pairs of mixed sizes.
+        on_done: called with the name of each pair that is written or has failed, from this thread.
+
+    Raises:
+        InputError: results exist and `overwrite` is off, or a result would replace an input; nothing is
+            computed then.
+    """
+    layout.check(pairs, overwrite=overwrite)
+    start = time.perf_counter()
+    run = _Run(fuser, layout, resize_infrared, batch, on_done)
+    with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(WRITERS) as writers:
+        try:
+            jobs = run.plan(pairs, max_shapes, readers)
+            for _, group in groupby(run.read(jobs, readers), key=lambda item: item[0].shape):
+                for chunk in _chunks(group, batch):
+                    run.compute(chunk, writers)
+            run.finish_writes(0)
+        finally:
+            readers.shutdown(wait=False, cancel_futures=True)
+    run.report.seconds = time.perf_counter() - start
+    run.report.failures.sort(key=lambda failure: failure.name)
+    return run.report
+
+
+class _Run:
+    """The state of one call of `fuse_pairs`; every method runs in the calling thread."""
+
+    def __init__(
+        self,
+        fuser: Fuser,
+        layout: OutputLayout,
+        resize_infrared: bool,
+        batch: int,
+        on_done: Callable[[str], None],
+    ):
+        self.fuser = fuser
+        self.layout = layout
+        self.resize_infrared = resize_infrared
+        self.batch = batch
+        self.on_done = on_done
+        self.report = FolderReport()
+        self._pairs_of_shape: dict[Size | None, int] = {}
+        self._writes: deque[tuple[str, Future]] = deque()
+
+    def plan(self, pairs: Sequence[Pair], max_shapes: int, readers: ThreadPoolExecutor) -> list[_Job]:
+        """Read the headers, drop the pairs that cannot work, and sort the others by padded shape."""
+        sizes: dict[Pair, Size] = {}
+        futures = {pair: readers.submit(_measure, pair, self.resize_infrared) for pair in pairs}
+        for pair, future in futures.items():
+            try:
+                sizes[pair] = future.result()
+            except _PAIR_ERRORS as error:
+                self._fail(pair.name, error)
+        tiled = {pair for pair, size in sizes.items() if self.fuser.needs_tiling(size)}
+        whole = [size for pair, size in sizes.items() if pair not in tiled]
+        shapes = plan_buckets(whole, max_shapes=max_shapes, max_area=self.fuser.tile**2)
+        jobs = [_Job(pair, None if pair in tiled else shapes[size]) for pair, size in sizes.items()]
+        for job in jobs:
+            self._pairs_of_shape[job.shape] = self._pairs_of_shape.get(job.shape, 0) + 1
+        return sorted(jobs, key=lambda job: job.shape or (0, 0))
+
+    def read(self, jobs: Sequence[_Job], readers: ThreadPoolExecutor) -> Iterator[tuple[_Job, PreparedPair]]:
+        """Yield the jobs in order with their images, reading a few ahead."""
+        waiting: deque[tuple[_Job, Future]] = deque()
+        queue = iter(jobs)
+        while True:
+            for job in queue:
+                waiting.append((job, readers.submit(_read, self.fuser, job.pair, self.resize_infrared)))
+                if len(waiting) > READERS + self.batch:
+                    break
+            if not waiting:
+                return
+            job, future = waiting.popleft()
+            try:
+                yield job, future.result()
+            except _PAIR_ERRORS as error:
+                self._fail(job.pair.name, error)
+
+    def compute(self, chunk: Sequence[tuple[_Job, PreparedPair]], writers: ThreadPoolExecutor) -> None:
+        """Fuse images of one shape and hand the results to the writers."""
+        shape = chunk[0][0].shape
+        try:
+            if shape is None:
+                results = [self.fuser.fuse_prepared([images])[0] for _, images in chunk]
+            else:
+                batch = min(self.batch, self._pairs_of_shape[shape])
+                results = self.fuser.fuse_prepared([images for _, images in chunk], shape=shape, batch=batch)
+        except _PAIR_ERRORS as error:
+            for job, _ in chunk:
+                self._fail(job.pair.name, error)
+            return
+        for (job, _), result in zip(chunk, results, strict=True):
+            if result.tiles > 1:
+                self.report.tiled[job.pair.name] = result.tiles
+            future = writers.submit(_write, self.layout, job.pair.name, result)
+            self._writes.append((job.pair.name, future))
+        self.finish_writes(_WAITING_WRITES)
+
+    def finish_writes(self, remaining: int) -> None:
+        """Wait until at most `remaining` writes are under way."""
+        while len(self._writes) > remaining:
+            name, future = self._writes.popleft()
+            try:
+                future.result()
+            except _PAIR_ERRORS as error:
+                self._fail(name, error)
+            else:
+                self.report.written.append(name)
+                self.on_done(name)
+
+    def _fail(self, name: str, error: BaseException) -> None:
+        text = " ".join(str(error).split()) or type(error).__name__
+        self.report.failures.append(Failure(name, text[:_LONGEST_REASON]))
+        self.on_done(name)
+
+
+def _chunks(items: Iterator, length: int) -> Iterator[list]:
+    chunk: list = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == length:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _measure(pair: Pair, resize_infrared: bool) -> Size:
+    """Size of a pair by the headers of its files."""
+    visible, infrared = image_size(pair.visible), image_size(pair.infrared)
+    size = f"{pair.visible} is {format_size(visible)}"
+    if visible != infrared and not resize_infrared:
+        message = f"{size}, but {pair.infrared} is {format_size(infrared)}; --resize-infrared accepts that"
+        raise InputError(message)
+    if min(visible) < SMALLEST_SIDE:
+        raise InputError(f"{size}: both sides must be {SMALLEST_SIDE} or more")
+    return visible
+
+
+def _read(fuser: Fuser, pair: Pair, resize_infrared: bool) -> PreparedPair:
+    visible, infrared = read_visible(pair.visible), read_infrared(pair.infrared)
+    if resize_infrared and infrared.shape != visible.shape[:2]:
+        infrared = _resize(infrared, visible.shape[:2])
+    return prepare_pair(visible, infrared, fuser.ir_range)
+
+
+def _resize(infrared: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    shrinks = infrared.shape[0] * infrared.shape[1] > size[0] * size[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(infrared, (size[1], size[0]), interpolation=method)
+
+
+def _write(layout: OutputLayout, name: str, result: FusionResult) -> None:
+    """Write the fused image last: where it is, everything asked for is."""
+    paths = layout.paths(name)
+    if "restored" in paths:
+        write_image(paths["restored"], result.restored)
+    if "haze" in paths:
+        write_image(paths["haze"], to_uint8(result.haze_density))
+    write_image(paths["fused"], result.fused)

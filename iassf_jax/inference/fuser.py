@@ -1,0 +1,205 @@
+"""A trained network as a function from a pair of images to the fused image."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jax
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float32, UInt8
+
+from iassf_jax import models
+from iassf_jax.checkpoints.sources import load_pretrained
+from iassf_jax.core.errors import CheckpointError, InputError
+from iassf_jax.core.images import InfraredRange, to_uint8
+from iassf_jax.inference.buckets import Size, pad_image
+from iassf_jax.inference.inputs import SMALLEST_SIDE, PreparedPair, format_size, prepare_pair
+from iassf_jax.inference.programs import estimate_density, fuse_tile, fuse_whole
+from iassf_jax.inference.tiling import SMALLEST_TILE, count_tiles, map_tiles, tile_for_memory
+
+_OVERLAP_SHARE = 8  # tiles overlap by an eighth of their side
+
+
+@dataclass(frozen=True)
+class FusionResult:
+    """What a pair of images becomes, at the size of the pair."""
+
+    fused: UInt8[np.ndarray, "h w 3"]
+    restored: UInt8[np.ndarray, "h w 3"]  # the visible image without haze
+    haze_density: Float32[np.ndarray, "h w"]  # in [0,1], 1 where the haze is densest
+    tiles: int = 1  # in how many tiles the pair was computed
+
+
+class Fuser:
+    """A network ready to fuse images of any size from 16x16 up.
+
+        fuser = Fuser.from_pretrained("runs/first")
+        result = fuser(visible, infrared)
+        result.fused, result.restored, result.haze_density
+
+    Each new image size compiles the network once (tens of seconds on a CPU); `fuse_prepared` pads several
+    sizes to one shape. Images of more than `tile` x `tile` pixels are computed in overlapping tiles that
+    share one haze density, taken from a smaller copy of the whole image; the networks' other statistics of
+    the whole image (norms, prompt weights) are then those of each tile, and the overlaps blend what differs.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        variables: Mapping[str, Any],
+        *,
+        ir_range: InfraredRange = "auto",
+        tile: int | None = None,
+        batch: int = 1,
+    ):
+        """Take a network and its variables.
+
+        Args:
+            model: network with the call of `iassf_jax.models`.
+            variables: its parameters; moved to the default device.
+            ir_range: how infrared becomes [0,1], see `core.images.infrared_to_unit`.
+            tile: side of the largest square computed in one piece; chosen by memory when None.
+            batch: tiles computed at a time.
+
+        Raises:
+            InputError: a tile or batch that is too small.
+        """
+        if tile is not None and tile < SMALLEST_TILE:
+            raise InputError(f"tile {tile}: expected at least {SMALLEST_TILE} pixels")
+        if batch < 1:
+            raise InputError(f"batch {batch}: expected at least 1")
+        self.ir_range = ir_range
+        self.tile = tile or tile_for_memory()
+        self._batch = batch
+        self._variables = jax.device_put(variables)
+        # Ablations without a haze density refuse one; then every tile computes on its own.
+        self._shares_density = getattr(model, "uses_haze_density", True)
+        self._fuse_whole, self._fuse_tile, self._estimate_density = (
+            jax.jit(partial(program, model)) for program in (fuse_whole, fuse_tile, estimate_density)
+        )
+
+    @classmethod
+    def from_pretrained(cls, source: str | os.PathLike, **options: Any) -> "Fuser":
+        """Load a packaged name, a run's folder, a weights file or a released checkpoint; options as `Fuser`.
+
+        Raises:
+            CheckpointError: the source is missing, damaged or made for another network.
+        """
+        description, variables = load_pretrained(source if isinstance(source, str) else Path(source))
+        return cls(models.create(description), variables, **options)
+
+    def __call__(self, visible: np.ndarray | Array, infrared: np.ndarray | Array) -> FusionResult:
+        """Fuse one pair.
+
+        Args:
+            visible: uint8 [H,W,3] RGB or [H,W] grey.
+            infrared: uint8, uint16 or float [H,W] or [H,W,3], aligned with `visible`.
+
+        Raises:
+            InputError: another type or shape, sides below 16, different sizes, values that are not finite.
+            CheckpointError: the network's result is not finite.
+        """
+        return self.fuse_prepared([prepare_pair(visible, infrared, self.ir_range)])[0]
+
+    def fuse_batch(
+        self, visible: Sequence[np.ndarray | Array], infrared: Sequence[np.ndarray | Array]
+    ) -> list[FusionResult]:
+        """Fuse pairs of one size in one call of the network.
+
+        Raises:
+            InputError: as for one pair; no images, unequal numbers or different sizes.
+            CheckpointError: the network's result is not finite.
+        """
+        if len(visible) != len(infrared) or not len(visible):
+            raise InputError(
+                f"{len(visible)} visible and {len(infrared)} infrared images: expected as many of each"
+            )
+        pairs = [prepare_pair(*pair, self.ir_range) for pair in zip(visible, infrared, strict=True)]
+        sizes = sorted({_size(pair) for pair in pairs})
+        if len(sizes) > 1:
+            raise InputError(f"a batch needs images of one size, got {', '.join(map(format_size, sizes))}")
+        if self.needs_tiling(sizes[0]):
+            return [self.fuse_prepared([pair])[0] for pair in pairs]
+        return self.fuse_prepared(pairs)
+
+    def needs_tiling(self, size: Size) -> bool:
+        """Whether an image of (height, width) is computed in tiles."""
+        return size[0] * size[1] > self.tile**2
+
+    def fuse_prepared(
+        self, pairs: Sequence[PreparedPair], *, shape: Size | None = None, batch: int | None = None
+    ) -> list[FusionResult]:
+        """Fuse the results of `prepare_pair` in one call of the network; a single large pair is tiled.
+
+        Args:
+            pairs: at least one.
+            shape: (height, width) that all pairs are padded to, by reflection at the bottom and right; the
+                outputs are cropped. Without it the pairs must have one size and nothing is padded.
+            batch: number of images the network is compiled for; missing ones repeat the last.
+
+        Raises:
+            CheckpointError: the network's result is not finite.
+        """
+        if len(pairs) == 1 and self.needs_tiling(_size(pairs[0])):
+            return [self._fuse_tiled(*pairs[0])]
+        shape = shape or _size(pairs[0])
+        missing = (batch or len(pairs)) - len(pairs)
+        full = [*pairs, *[pairs[-1]] * missing]
+        visible = np.stack([pad_image(pair[0], shape) for pair in full])
+        infrared = np.stack([pad_image(pair[1], shape) for pair in full])
+        outputs = jax.device_get(self._fuse_whole(self._variables, visible, infrared))
+        _check_finite(outputs["finite"])
+        return [_crop(outputs, index, _size(pair)) for index, pair in enumerate(pairs)]
+
+    def _fuse_tiled(
+        self, visible: UInt8[np.ndarray, "h w 3"], infrared: Float32[np.ndarray, "h w 1"]
+    ) -> FusionResult:
+        density = self._density_of_smaller_copy(visible, infrared)
+        tile, overlap = (self.tile, self.tile), self.tile // _OVERLAP_SHARE
+
+        def run(tiles: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+            shared = tiles[2][..., 0] if self._shares_density else None
+            return jax.device_get(self._fuse_tile(self._variables, tiles[0], tiles[1], shared))
+
+        images = (visible, infrared, density[:, :, None])
+        fused, restored = map_tiles(run, images, tile=tile, overlap=overlap, batch=self._batch)
+        _check_finite(np.isfinite(fused).all() and np.isfinite(restored).all())
+        count = count_tiles(_size((visible, infrared)), tile, overlap)
+        return FusionResult(to_uint8(fused), to_uint8(restored), np.clip(density, 0.0, 1.0), tiles=count)
+
+    def _density_of_smaller_copy(
+        self, visible: UInt8[np.ndarray, "h w 3"], infrared: Float32[np.ndarray, "h w 1"]
+    ) -> Float32[np.ndarray, "h w"]:
+        height, width = _size((visible, infrared))
+        scale = math.sqrt(self.tile**2 / (height * width))
+        small = (max(SMALLEST_SIDE, int(width * scale)), max(SMALLEST_SIDE, int(height * scale)))
+        small_visible = cv2.resize(visible, small, interpolation=cv2.INTER_AREA)
+        small_infrared = cv2.resize(infrared, small, interpolation=cv2.INTER_AREA)
+        density = self._estimate_density(
+            self._variables, small_visible[None], small_infrared[None, ..., None]
+        )
+        return cv2.resize(np.asarray(density)[0], (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _check_finite(finite: Any) -> None:
+    if not np.all(finite):
+        raise CheckpointError("the network's result is not finite (NaN or infinite): its weights are damaged")
+
+
+def _crop(outputs: Mapping[str, np.ndarray], index: int, size: Size) -> FusionResult:
+    height, width = size
+    # Copies, so that keeping one result does not keep the whole padded batch in memory.
+    fused, restored, density = (
+        outputs[name][index, :height, :width].copy() for name in ("fused", "restored", "haze_density")
+    )
+    return FusionResult(fused, restored, density)
+
+
+def _size(pair: PreparedPair) -> Size:
+    return pair[0].shape[0], pair[0].shape[1]

@@ -1,0 +1,68 @@
+"""The functions that are compiled: a network between uint8 images on either side."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, UInt8
+
+Visible = UInt8[Array, "b h w 3"]
+Infrared = Float[Array, "b h w 1"]
+Unit = Float[Array, "b h w 3"]
+
+
+def fuse_whole(model: nn.Module, variables: Any, visible: Visible, infrared: Infrared) -> dict[str, Array]:
+    """Run the network on whole images.
+
+    Returns:
+        "fused" and "restored", uint8 [b h w 3]; "haze_density", float32 [b h w] in [0,1]; "finite", bool [b]:
+        whether the network's results were finite, which uint8 does not show.
+    """
+    outputs: Any = model.apply(variables, _to_unit(visible), infrared)
+    fused, restored = _float32(outputs["fused"]), _float32(outputs["restored"])
+    return {
+        "fused": _quantise(fused),
+        "restored": _quantise(restored),
+        "haze_density": jnp.clip(_float32(outputs["haze_density"]), 0.0, 1.0),
+        "finite": _finite(fused) & _finite(restored),
+    }
+
+
+def fuse_tile(
+    model: nn.Module,
+    variables: Any,
+    visible: Visible,
+    infrared: Infrared,
+    density: Float[Array, "b h w"] | None,
+) -> tuple[Unit, Unit]:
+    """Run the network on tiles with a given haze density; return fused and restored, float32 in [0,1]."""
+    outputs: Any = model.apply(variables, _to_unit(visible), infrared, haze_density=density)
+    return _clip(_float32(outputs["fused"])), _clip(_float32(outputs["restored"]))
+
+
+def estimate_density(
+    model: nn.Module, variables: Any, visible: Visible, infrared: Infrared
+) -> Float[Array, "b h w"]:
+    """Return the haze density as the network uses it, not clipped; the compiler drops all that follows it."""
+    outputs: Any = model.apply(variables, _to_unit(visible), infrared)
+    return _float32(outputs["haze_density"])
+
+
+def _to_unit(image: Visible) -> Unit:
+    return image.astype(jnp.float32) / 255.0
+
+
+def _quantise(image: Unit) -> Visible:
+    return jnp.round(_clip(image) * 255.0).astype(jnp.uint8)
+
+
+def _clip(image: Unit) -> Unit:
+    return jnp.clip(image, 0.0, 1.0)
+
+
+def _float32(image: Float[Array, "..."]) -> Float[Array, "..."]:
+    return image.astype(jnp.float32)
+
+
+def _finite(image: Unit) -> Bool[Array, " b"]:
+    return jnp.isfinite(image).all((1, 2, 3))
