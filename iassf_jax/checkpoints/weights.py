@@ -8,6 +8,7 @@ Arrays are named by their path ("params/dehaze/skip0/kernel"); the metadata hold
 network as JSON and whatever the writer had to say ("info"). Such a file cannot execute code.
 """
 
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -150,7 +151,13 @@ def parameter_shapes(model: Mapping[str, Any]) -> Shapes:
     Raises:
       ConfigError: no such network or field.
     """
-    network = models.create(model)
+    # Tracing a network takes a second or more, and one session asks for the same few again and again.
+    return dict(_shapes_of(json.dumps(dict(model))))
+
+
+@functools.lru_cache(maxsize=32)
+def _shapes_of(model: str) -> Shapes:
+    network = models.create(json.loads(model))
 
     def init() -> Any:
         image = jax.numpy.zeros((1, _PROBE, _PROBE, 3), jax.numpy.float32)
