@@ -1,0 +1,143 @@
+"""Every option with its default. The other files here start from this tree and change what they must.
+
+    iassf train --config configs/base.py --workdir runs/base --config.data.train=DATA/train
+
+The defaults are the training that the paper describes: 300 epochs of 1083 pairs (180 steps each), 256x256
+crops, batches of 6, AdamW from 2e-4 down to 2e-6.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config() -> ConfigDict:
+    """Return the default tree."""
+    config = ConfigDict()
+    config.seed = 0  # of the parameters, the order of the data, the crops and the flips
+    config.steps = 54_000  # optimizer steps in all
+    config.alpha = 2.0  # weight of the restoration in the loss (Eq. 9)
+    config.loss = ConfigDict()
+    config.loss.signed = False  # compute the loss on images in [-1,1], as the released code does
+
+    config.model = iassf_model()
+    config.data = _data()
+    config.augment = _augment()
+    config.optimizer = _optimizer()
+
+    # What happens every so many steps; 0 turns it off, and the last step always counts.
+    config.log_every = 50  # a line of mean losses
+    config.eval_every = 2000  # validation on data.val
+    config.images_every = 2000  # a picture grid of validation images
+    config.checkpoint_every = 1000  # a checkpoint
+    config.images_count = 4  # rows of the picture grid
+
+    config.keep_last = 3  # newest checkpoints that are kept
+    config.best_metric = "restored_psnr"  # whose best checkpoint is kept too; "" keeps only the newest
+    config.best_mode = "max"  # "max" or "min" of best_metric is the best
+    return config
+
+
+def iassf_model() -> ConfigDict:
+    """Return the network of the paper's text with all its fields."""
+    model = ConfigDict()
+    model.name = "iassf"
+    model.channels = 24  # C, width of the features at full resolution; even
+    # Encoder and Restormer blocks.
+    model.enc_blocks = 1  # Restormer blocks after the 3x3 convolution, full resolution
+    model.share_encoder = True  # one encoder for both images
+    model.norm_kind = "with_bias"  # layer norm: "with_bias" or "bias_free"
+    model.ffn_expansion = 2.66  # hidden width of the feed-forward networks over their channels
+    # Prompts (Eq. 2).
+    model.prompt_mode = "pool"  # weights for each prompt of a "pool", or for each "channel" of one prompt
+    model.num_prompts = 5  # prompts in a pool
+    model.prompt_size = 64  # side of a stored prompt, pixels
+    model.prompt_pointwise_first = True  # Conv1x1 before Conv3x3
+    model.peb_heads = 1  # attention heads of the prompt embedding in the restoration
+    # Haze density (Eqs. 3 and 4).
+    model.haze_window = 15  # side of the dark channel's window, pixels
+    model.haze_omega = 0.95  # share of the haze that counts, (0, 1]
+    model.haze_box = 61  # side of the guided filter's box, pixels
+    model.haze_epsilon = 1e-4  # regularisation of the guided filter
+    model.divide_by_airlight = True  # as in Eq. 3
+    model.haze_gradient = False  # let gradients through the density into the encoder
+    model.haze_clip = True  # confine the density to [0,1]
+    # Restoration (Eqs. 5 and 6).
+    model.tf_kind = "unet"  # the "Transformer block": a "unet", a single "block", or a "stack"
+    model.tf_heads = (1, 2, 4)  # attention heads of each level of the U; the other kinds take the first
+    model.tf_blocks = (2, 2, 4, 2, 2)  # blocks of each stage along the U
+    model.tf_stack_blocks = 4  # blocks of the stack
+    model.restored_residual = False  # add the hazy image to the restored one
+    # Fusion.
+    model.num_fusion_blocks = 5  # M; odd in layout "u"
+    model.fusion_layout = "u"  # resolutions go down and up again along a "u", or stay as they are ("flat")
+    model.fusion_prompt_source = "restored"  # prompt from the "restored" or the "encoded" visible feature
+    model.prompt_chain = False  # each prompt from the one before; from the first one otherwise
+    # Experiments and machine.
+    model.ablation = "none"  # what is taken away, see models/iassf.py
+    model.dtype = "float32"  # of the computation: "float32" or "bfloat16"
+    model.remat = False  # recompute blocks in the backward pass: less memory, a third more time
+    return model
+
+
+def released_model() -> ConfigDict:
+    """Return the network of the released code with all its fields."""
+    model = ConfigDict()
+    model.name = "iassf_released"
+    # Five-tuples: one value for each layer of the restoration U, at resolutions 1, 1/2, 1/4, 1/2, 1.
+    model.embed_dims = (24, 48, 96, 48, 24)  # channels
+    model.depths = (8, 8, 8, 4, 4)  # blocks
+    model.num_heads = (2, 4, 6, 1, 1)  # attention heads
+    model.attn_ratios = (0.25, 0.5, 0.75, 0.0, 0.0)  # share of blocks with attention, the last ones
+    model.mlp_ratios = (2.0, 4.0, 4.0, 2.0, 2.0)  # MLP width over channels
+    model.prompt_heads = 2  # heads of the prompt embedding of the dehaze network
+    model.prompt_size = 256  # side of the dehaze network's prompts, pixels
+    model.fusion_width = 6  # channels of the fusion network's first stage
+    model.fusion_prompt_size = 256  # side of the fusion network's prompts at full resolution, pixels
+    model.num_prompts = 5  # prompts in each pool
+    model.num_fusion_blocks = 5  # M, odd: 1, 3, 5 or 7
+    model.window = 8  # side of an attention window, pixels
+    model.dtype = "float32"  # of the computation: "float32" or "bfloat16"
+    return model
+
+
+def _data() -> ConfigDict:
+    data = ConfigDict()
+    data.train = ""  # folder with GT/, hazy/ and IR/; required
+    data.val = ""  # the same for validation; "" trains without validation
+    data.val_limit = config_dict.placeholder(int)  # validate on the first so many scenes; None is all
+    data.batch_size = 6  # images per step
+    data.crop = 256  # side of the random square crops, pixels
+    data.resize = config_dict.placeholder(
+        tuple
+    )  # (height, width) to which images are brought before the crop
+    data.scale = config_dict.placeholder(tuple)  # (low, high) of a random factor of size before the crop
+    data.infrared_range = "full"  # how infrared of more than 8 bits is read: the "full" range of its type
+    data.drop_remainder = True  # leave out the images of an epoch that do not fill a batch
+    data.num_threads = 4  # batches prepared at a time; 0 prepares each when it is needed
+    data.cache_bytes = 2**30  # decoded images are kept in memory up to this size
+    return data
+
+
+def _augment() -> ConfigDict:
+    augment = ConfigDict()
+    augment.horizontal_flip = True  # mirror left-right with probability 1/2
+    augment.vertical_flip = True  # mirror top-bottom with probability 1/2
+    return augment
+
+
+def _optimizer() -> ConfigDict:
+    optimizer = ConfigDict()
+    optimizer.name = "adamw"  # "adamw", "lion", "lamb" or "sgd" (momentum b1)
+    optimizer.learning_rate = 2e-4  # of the first step after the warm-up
+    optimizer.final_learning_rate = 2e-6  # of the last step, reached along half a cosine
+    optimizer.warmup_steps = 0  # steps of linear warm-up
+    optimizer.hold_steps = 1  # the rate changes every so many steps
+    optimizer.weight_decay = 0.01  # decoupled, as in AdamW
+    optimizer.decay = (
+        "all"  # what decays: "all" parameters (PyTorch's default) or "kernels" (no biases, norms)
+    )
+    optimizer.b1 = 0.9  # decay of the first moment
+    optimizer.b2 = 0.999  # decay of the second moment
+    optimizer.eps = 1e-8  # added to the root of the second moment
+    optimizer.clip_norm = config_dict.placeholder(float)  # largest global gradient norm; None is no clipping
+    optimizer.clip_norm = 1.0
+    return optimizer
