@@ -31,7 +31,7 @@ _SIGNATURES = {  # first bytes of a file -> name for messages
 _ORIENTATION_TAG = 0x0112
 _MAX_RATIO = 2000  # decoded bytes per stored byte; deflate ends at 1032, baseline JPEG at about 1024
 # Pillow raises most of the built-in errors for damaged files, depending on which field the damage hits.
-_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, struct.error)
+_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, struct.error)
 
 
 class ImageError(ValueError):
@@ -164,12 +164,14 @@ def _open_header(path: str | os.PathLike, file, length: int) -> Image.Image:
     return image
 
 
-def _least_bytes(image: Image.Image) -> float:
+def _least_bytes(image: Image.Image) -> int:
     """Bytes of raw pixels the header promises, at least; 0 where a flat image may compress without bound."""
     if image.format not in ("PNG", "JPEG", "BMP"):
         return 0
-    bytes_per_pixel = 1 / 8 if image.mode in ("1", "L", "P") else len(image.getbands())
-    return image.width * image.height * bytes_per_pixel
+    bits = (
+        1 if image.mode in ("1", "L", "P") else 8 * len(image.getbands())
+    )
+    return image.width * image.height * bits // 8
 
 
 def _unidentified_reason(signature: bytes) -> str:

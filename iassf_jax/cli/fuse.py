@@ -134,7 +134,7 @@ def _weights(source: str | None) -> str:
     packaged = packaged_weights()
     if source is None and not packaged:
         raise InputError(
-            "no network to use: give --weights with the folder of a training run (`iassf train` makes one), a "
+            "no network to use: give --weights with the folder of a training run (`iassf train`), a "
             "weights file, or the released checkpoint (IASSF.pth, or its import by `iassf import-weights`)"
         )
     return source or ("iassf" if "iassf" in packaged else next(iter(packaged)))

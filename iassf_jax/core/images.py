@@ -13,7 +13,7 @@ from jaxtyping import Float32, UInt8
 
 from iassf_jax.core.errors import InputError
 
-InfraredRange = str | tuple[float, float]  # "auto", "full" or (low, high)
+InfraredRange = str | tuple[float | int, float | int]  # "auto", "full" or (low, high)
 
 AUTO_PERCENTILES = (0.1, 99.9)  # a few dead or burning pixels must not set the range
 JPEG_QUALITY = 95
@@ -123,7 +123,7 @@ def _read_umask() -> int:
 _UMASK = _read_umask()  # once, at import: reading it means setting it, which is not safe among threads
 
 
-def _bounds(array: np.ndarray, ir_range: InfraredRange) -> tuple[float, float]:
+def _bounds(array: np.ndarray, ir_range: InfraredRange) -> tuple[float | int, float | int]:
     if not isinstance(ir_range, str):
         low, high = ir_range
         _check_bounds(low, high)
@@ -151,6 +151,6 @@ def _full_bounds(array: np.ndarray) -> tuple[float, float]:
     return 0.0, 1.0
 
 
-def _check_bounds(low: float, high: float) -> None:
+def _check_bounds(low: float | int, high: float | int) -> None:
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
         raise InputError(f"infrared range {low:g},{high:g}: the first must be finite and below the second")
