@@ -24,7 +24,7 @@ def check_same_shape(**images: Array) -> None:
         raise InputError(f"shapes must be equal, but were: {found}")
 
 
-def check_at_least(bound: float, **numbers: float) -> None:
+def check_at_least(bound: float | int, **numbers: float | int) -> None:
     """Raise `InputError` for a number below `bound`."""
     for name, number in numbers.items():
         if not number >= bound:

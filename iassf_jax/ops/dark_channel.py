@@ -22,7 +22,7 @@ def dark_channel(image: Float[Array, "b h w c"], *, window: int = 15) -> Float[A
 
 
 def airlight(
-    image: Float[Array, "b h w c"], dark: Float[Array, "b h w 1"], *, fraction: float = 1e-3
+    image: Float[Array, "b h w c"], dark: Float[Array, "b h w 1"], *, fraction: float | int = 1e-3
 ) -> Float[Array, "b 1 1 c"]:
     """Mean colour of the haziest pixels: those with the highest dark channel.
 
@@ -53,8 +53,8 @@ def transmission(
     airlight: Float[Array, "b 1 1 c"],
     *,
     window: int = 15,
-    omega: float = 0.95,
-    minimum_airlight: float = 1e-3,
+    omega: float | int = 0.95,
+    minimum_airlight: float | int = 1e-3,
 ) -> Float[Array, "b h w 1"]:
     """Share of the light that reaches the camera: 1 - omega * dark_channel(image / airlight) (Eq. 12).
 
@@ -79,7 +79,7 @@ def refine_transmission(
     guide: Float[Array, "b h w 1"],
     *,
     size: int = 60,
-    epsilon: float = 1e-4,
+    epsilon: float | int = 1e-4,
 ) -> Float[Array, "b h w 1"]:
     """Align the blocks of a dark channel with the edges of the hazy image by a guided filter.
 

@@ -10,7 +10,7 @@ from iassf_jax.ops.filters import box_mean
 
 
 def guided_filter(
-    guide: Float[Array, "b h w c"], source: Float[Array, "b h w c"], *, size: int, epsilon: float
+    guide: Float[Array, "b h w c"], source: Float[Array, "b h w c"], *, size: int, epsilon: float | int
 ) -> Float[Array, "b h w c"]:
     """Filter `source` by local linear models of `guide`, each channel on its own.
 

@@ -32,7 +32,7 @@ def unscatter(
     transmission: Float[Array, "b #h #w #c"],
     airlight: Float[Array, "b #h #w #c"],
     *,
-    minimum_transmission: float = 0.1,
+    minimum_transmission: float | int = 0.1,
 ) -> Float[Array, "b h w c"]:
     """Clear image (I - A) / max(t, minimum) + A: the inverse of `scatter` where t is at least the minimum.
 
@@ -53,7 +53,7 @@ def unscatter(
 
 
 def transmission_from_depth(
-    depth: Float[Array, "b h w c"], beta: Float[Array, "b #h #w #c"] | Float[Array, ""] | float
+    depth: Float[Array, "b h w c"], beta: Float[Array, "b #h #w #c"] | Float[Array, ""] | float | int
 ) -> Float[Array, "b h w c"]:
     """Transmission exp(-beta d) of a homogeneous haze (Beer-Lambert).
 
