@@ -11,7 +11,7 @@ from iassf_jax.core.images import InfraredRange, infrared_to_unit
 
 SMALLEST_SIDE = 16  # pixels; what the networks can take
 
-PreparedPair = tuple[UInt8[np.ndarray, "h w 3"], Float32[np.ndarray, "h w 1"]]
+PreparedPair = tuple[UInt8[np.ndarray, "_h _w 3"], Float32[np.ndarray, "_h _w 1"]]  # sizes differ among pairs
 
 
 def prepare_pair(

@@ -64,12 +64,12 @@ def blending_weights(length: int, tile: int, overlap: int) -> Float32[np.ndarray
 
 def map_tiles(
     function: TileFunction,
-    images: Sequence[Shaped[np.ndarray, "h w c"]],
+    images: Sequence[Shaped[np.ndarray, "h w _c"]],
     *,
     tile: Size,
     overlap: int,
     batch: int = 1,
-) -> list[Float32[np.ndarray, "h w c"]]:
+) -> list[Float32[np.ndarray, "h w _c"]]:
     """Apply `function` to tiles of aligned images and blend each of its outputs into one image.
 
     Args:
