@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -124,9 +124,7 @@ def _read_zip(file: MappedFiles, name: str) -> Any:
     return _guarded(name, lambda: _load_zip_object(stream, content, f"{root}data/", name))
 
 
-def _load_zip_object(
-    stream: io.BytesIO, content: Callable[[str], np.ndarray], folder: str, name: str
-) -> dict[str, Any]:
+def _load_zip_object(stream: io.BytesIO, content: Callable[[str], np.ndarray], folder: str, name: str) -> Any:
     unpickler = TensorUnpickler(stream, name=name)
     value = unpickler.load()
     # Several tensors may share a storage; each storage is checked once.
@@ -159,7 +157,7 @@ def _read_legacy(file: MappedFiles, name: str) -> Any:
     return _guarded(name, lambda: _load_legacy_object(stream, file, name))
 
 
-def _load_legacy_object(stream: BinaryIO, file: MappedFiles, name: str) -> Any:
+def _load_legacy_object(stream: io.BufferedIOBase, file: MappedFiles, name: str) -> Any:
     _magic, _protocol, system = (TensorUnpickler(stream, name=name).load() for _ in range(3))
     if not system.get("little_endian", True):
         raise CheckpointError(f"{name} was written on a big-endian machine, which is not supported")
