@@ -1,0 +1,54 @@
+"""Resizing and random cropping of the images of one scene alike; host side only."""
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+IMAGE_KEYS = ("visible_hazy", "visible_clear", "infrared")
+
+
+def resize_images(example: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    """Return the example with its images [h w c] at `size` (height, width).
+
+    Pixels are averaged over their area where both sides shrink; otherwise the images are interpolated
+    linearly, since an area average that enlarges repeats pixels.
+    """
+
+    def resize(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "p q c"]:
+        shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        resized = cv2.resize(image, (size[1], size[0]), interpolation=interpolation)
+        return resized.reshape(*size, image.shape[2])  # OpenCV drops a single channel's axis
+
+    return _map_images(resize, example)
+
+
+def random_crop(
+    example: dict[str, Any], rng: np.random.Generator, size: int, *, scale: tuple[float, float] | None = None
+) -> dict[str, Any]:
+    """Return a square of `size` pixels from one random place in all images of the example.
+
+    With `scale` (low, high) the images are first resized by a factor drawn uniformly from it; below 1 the
+    crop shows more of the scene. Only the part that the crop shows is resized.
+
+    A side shorter than what the crop shows is first extended at the bottom or right by reflection,
+    repeatedly if need be.
+    """
+    shown = size if scale is None else max(1, round(size / rng.uniform(*scale)))
+    example = _map_images(lambda image: _reflect_to(image, shown), example)
+    height, width = example["visible_clear"].shape[:2]
+    top, left = int(rng.integers(height - shown + 1)), int(rng.integers(width - shown + 1))
+    example = _map_images(lambda image: image[top : top + shown, left : left + shown], example)
+    return example if shown == size else resize_images(example, (size, size))
+
+
+def _reflect_to(image: UInt8[np.ndarray, "h w c"], size: int) -> UInt8[np.ndarray, "p q c"]:
+    missing = [(0, max(0, size - side)) for side in image.shape[:2]]
+    return np.pad(image, [*missing, (0, 0)], mode="reflect") if any(after for _, after in missing) else image
+
+
+def _map_images(function: Callable[[np.ndarray], np.ndarray], example: dict[str, Any]) -> dict[str, Any]:
+    return {name: function(value) if name in IMAGE_KEYS else value for name, value in example.items()}
