@@ -14,7 +14,7 @@ def iassf_loss(
     outputs: Mapping[str, Any],
     batch: Mapping[str, Any],
     *,
-    alpha: float | Float[Array, ""] = 2.0,
+    alpha: float | int | Float[Array, ""] = 2.0,
     signed: bool = False,
 ) -> dict[str, Float[Array, ""]]:
     """Return the loss and its parts as float32 scalars.

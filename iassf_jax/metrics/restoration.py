@@ -3,6 +3,10 @@
 Both take float images [b h w c] in [0,1], return one value per image, and are symmetric in their two images.
 """
 
+import functools
+import operator
+from collections.abc import Iterable
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -69,8 +73,12 @@ def _pair(
 def _window_mean(x: Float[Array, "b h w c"]) -> Float[Array, "b h-10 w-10 c"]:
     """Gaussian-weighted mean at every position of the window inside the image, rows first, then columns."""
     height, width = x.shape[1] - _WINDOW + 1, x.shape[2] - _WINDOW + 1
-    rows = sum(weight * x[:, i : i + height] for i, weight in enumerate(_gaussian()))
-    return sum(weight * rows[:, :, i : i + width] for i, weight in enumerate(_gaussian()))
+    rows = _weighted_sum(x[:, i : i + height] for i in range(_WINDOW))
+    return _weighted_sum(rows[:, :, i : i + width] for i in range(_WINDOW))
+
+
+def _weighted_sum(shifted: Iterable[Array]) -> Array:
+    return functools.reduce(operator.add, (w * x for w, x in zip(_gaussian(), shifted, strict=True)))
 
 
 def _gaussian() -> list[float]:
