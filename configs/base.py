@@ -26,7 +26,7 @@ def get_config() -> ConfigDict:
     # What happens every so many steps; 0 turns it off, and the last step always counts.
     config.log_every = 50  # a line of mean losses
     config.eval_every = 2000  # validation on data.val
-    config.images_every = 2000  # a picture grid of validation images
+    config.images_every = 2000  # a picture grid of validation images; a multiple of eval_every
     config.checkpoint_every = 1000  # a checkpoint
     config.images_count = 4  # rows of the picture grid
 
@@ -121,6 +121,7 @@ def _augment() -> ConfigDict:
     augment = ConfigDict()
     augment.horizontal_flip = True  # mirror left-right with probability 1/2
     augment.vertical_flip = True  # mirror top-bottom with probability 1/2
+    augment.rotate = False  # turn by a random multiple of 90 degrees
     return augment
 
 

@@ -79,6 +79,8 @@ class CheckpointManager:
     ) -> None:
         """Start saving `step`; the arrays are copied before this returns, so the state may be donated.
 
+        A checkpoint of the same step is replaced.
+
         Args:
           step: number of finished training steps.
           state: a flax struct with a `params` field; all its leaves are arrays.
@@ -87,8 +89,8 @@ class CheckpointManager:
           metrics: values of the evaluation at this step; without them the step cannot become the best.
 
         Raises:
-          CheckpointError: the step exists, the best metric is not among `metrics`, or this or the previous
-            save failed (for instance because the disk is full); the checkpoints before it are intact.
+          CheckpointError: the best metric is not among `metrics`, or this or the previous save failed (for
+            instance because the disk is full); the checkpoints before it are intact.
         """
         if metrics is not None and self._best_metric is not None and self._best_metric not in metrics:
             known = ", ".join(sorted(metrics)) or "none"
@@ -97,6 +99,8 @@ class CheckpointManager:
             )
         params, rest = split_state(state)
         with storage_errors(self._folder / str(step), "save"):
+            if step in self._manager.all_steps():
+                self._manager.delete(step)
             self._manager.save(
                 step,
                 args=ocp.args.Composite(

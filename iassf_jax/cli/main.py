@@ -24,7 +24,7 @@ COMMANDS = {
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """Return the parser; only `command`'s own arguments are added."""
-    parser = argparse.ArgumentParser(prog="iassf", description="Joint dehazing and fusion of visible and infrared images.")
+    parser = argparse.ArgumentParser(prog="iassf", description="Joint dehazing and visible-infrared fusion.")
     parser.add_argument("--version", action="version", version=f"iassf_jax {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` and return the exit code: 0 only when everything asked for was done."""
     argv = sys.argv[1:] if argv is None else argv
     command = next((word for word in argv if not word.startswith("-")), None)
-    args = build_parser(command if command in COMMANDS else None).parse_args(argv)
+    args = build_parser(command if command in COMMANDS else None).parse_args(_overrides_last(argv))
     try:
         return _load(args.command).run(args)
     except IassfError as error:
@@ -55,6 +55,26 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"iassf {args.command}: interrupted", file=sys.stderr)
         return 130
+
+
+def _overrides_last(argv: list[str]) -> list[str]:
+    """Turn `--config.NAME=VALUE` and `--config.NAME VALUE` into words "config.NAME=VALUE" at the end.
+
+    argparse can neither declare options it does not know the names of nor collect positional words from
+    between options.
+    """
+    words, overrides = [], []
+    rest = iter(argv)
+    for word in rest:
+        if not word.startswith("--config."):
+            words.append(word)
+        elif "=" in word:
+            overrides.append(word.removeprefix("--"))
+        else:
+            overrides.append(
+                "=".join([word.removeprefix("--"), *([value] if (value := next(rest, None)) else [])])
+            )
+    return [*words, *overrides]
 
 
 def _load(command: str):

@@ -1,11 +1,13 @@
 """What training changes: the step, the parameters and the optimizer's moments."""
 
+from collections.abc import Callable
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Int
 
 from iassf_jax.core.rng import stream_key
 
@@ -16,9 +18,9 @@ _SIDE = 32  # pixels; parameters do not depend on the image size
 class TrainState:
     """A pytree; the network and the optimizer themselves are closed over by the step."""
 
-    step: Int[Array, ""]  # number of finished steps
-    params: optax.Params
-    opt_state: optax.OptState
+    step: Any  # int32 scalar: number of finished steps
+    params: Any  # nested dictionary of float32 arrays
+    opt_state: Any
 
 
 def init_state(model: nn.Module, optimizer: optax.GradientTransformation, *, seed: int) -> TrainState:
@@ -26,10 +28,22 @@ def init_state(model: nn.Module, optimizer: optax.GradientTransformation, *, see
 
     One compiled function makes it, so that under shardings the parameters are born where they live.
     """
+    return jax.jit(_initializer(model, optimizer))(stream_key(seed, "init"))
 
+
+def abstract_state(model: nn.Module, optimizer: optax.GradientTransformation) -> Any:
+    """Return the state's shapes, types and place on the first device, without computing anything."""
+    shapes = jax.eval_shape(_initializer(model, optimizer), stream_key(0, "init"))
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), shapes)
+
+
+def _initializer(
+    model: nn.Module, optimizer: optax.GradientTransformation
+) -> Callable[[jax.Array], TrainState]:
     def init(key: jax.Array) -> TrainState:
         image = jnp.zeros((1, _SIDE, _SIDE, 3), jnp.float32)
         params = model.init(key, image, image[..., :1])["params"]
         return TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=optimizer.init(params))
 
-    return jax.jit(init)(stream_key(seed, "init"))
+    return init

@@ -78,6 +78,16 @@ def test_last_and_best_are_kept(tmp_path):
         assert isinstance(variables["params"]["dense"]["kernel"], np.ndarray)
 
 
+def test_saving_a_step_again_replaces_it(tmp_path):
+    with CheckpointManager(tmp_path, best_metric="psnr") as manager:
+        save(manager, 1)
+        assert manager.best_step() is None
+        save(manager, 1, {"psnr": 3.0}, state=make_state(7.0))
+        assert manager.best_step() == 1
+        state, _ = manager.restore(jax.eval_shape(make_state))
+    assert_same(state, make_state(7.0))
+
+
 def test_smallest_is_best_in_mode_min(tmp_path):
     with CheckpointManager(tmp_path, keep_last=1, best_metric="loss", best_mode="min") as manager:
         for step, loss in ((1, 0.3), (2, 0.1), (3, 0.2)):

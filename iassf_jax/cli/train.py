@@ -1,0 +1,52 @@
+"""Trains a network on a folder of triplets (GT/, hazy/, IR/). The same command again resumes.
+
+    iassf train --config configs/cpu_small.py --workdir runs/small \\
+        --config.data.train=DATA/train --config.data.val=DATA/val --config.alpha=3
+
+--config takes a file, or the name of a packaged configuration (base, iassf, iassf_released, cpu_small,
+smoke). Every option in it can be changed by --config.NAME=VALUE; `configs/base.py` lists them all. Ctrl-C and
+SIGTERM save a checkpoint before the command ends.
+"""
+
+import argparse
+import signal
+
+from rich.console import Console
+
+from iassf_jax.core.compilation import enable_compilation_cache
+from iassf_jax.core.config import load_config
+
+_INTERRUPTED = 130  # what shells give for Ctrl-C
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; the words `--config.NAME=VALUE` arrive in `overrides`, see `cli.main`."""
+    parser.add_argument("--config", required=True, metavar="FILE", help="configuration file or packaged name")
+    parser.add_argument("--workdir", required=True, metavar="FOLDER", help="where the run is kept")
+    parser.add_argument(
+        "--allow-changes",
+        action="store_true",
+        help="continue a run although its configuration was another one",
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="--config.NAME=VALUE",
+        help="changes one option of the configuration",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 0 when finished or stopped by SIGTERM with a checkpoint, 130 after Ctrl-C."""
+    from iassf_jax.training import run_training
+
+    config = load_config(args.config, args.overrides)
+    enable_compilation_cache()
+    console = Console()
+    result = run_training(config, args.workdir, allow_changes=args.allow_changes, console=console)
+    if result.signal is not None:
+        name = signal.Signals(result.signal).name
+        console.print(f"{name}: saved at step {result.step} of {result.steps}; the same command continues")
+        return _INTERRUPTED if result.signal == signal.SIGINT else 0
+    console.print(f"finished {result.steps} steps; the run is in {args.workdir}", soft_wrap=True)
+    return 0

@@ -1,0 +1,137 @@
+"""The training loop.
+
+Every turn goes through the same order at a number of finished steps: evaluate, checkpoint, fetch, step, log.
+A checkpoint therefore holds the evaluation of its own step and the data position before the next batch, and
+whoever resumes from it takes the turn up where it was left.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from iassf_jax.checkpoints.manager import CheckpointManager
+from iassf_jax.training.signals import StopRequest
+from iassf_jax.training.state import TrainState
+from iassf_jax.training.step import Step
+from iassf_jax.training.window import LogWindow
+
+Evaluate = Callable[[Any, int], dict[str, float] | None]
+"""(params, step) -> metrics, or None when the evaluation was broken off."""
+
+
+class Log(Protocol):
+    """Where a run reports to."""
+
+    def training(self, step: int, means: Mapping[str, float]) -> None:
+        """Report the mean records of the steps up to `step`."""
+
+    def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Report the validation of the parameters after `step` steps."""
+
+    def advance(self, step: int) -> None:
+        """Note that `step` was handed to the device."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """What happens every so many steps; 0 is never, and everything that happens at all happens at the end."""
+
+    steps: int
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+
+    def due(self, step: int, every: int) -> bool:
+        """Whether something that happens `every` so many steps happens after `step` of them."""
+        return every > 0 and step > 0 and (step % every == 0 or step == self.steps)
+
+
+@dataclasses.dataclass
+class Progress:
+    """The host's side of a run; with the state it says all about where the run stands."""
+
+    batches: Iterator[dict[str, Any]]  # a grain iterator: it has get_state and set_state
+    window: LogWindow = dataclasses.field(default_factory=LogWindow)
+    evaluation: dict[str, float] | None = None  # of the present step, once it was made
+
+    def get_state(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "batches": self.batches.get_state(),  # type: ignore[attr-defined]
+            "window": self.window.get_state(),
+            "evaluation": self.evaluation,
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what `get_state` returned."""
+        self.batches.set_state(state["batches"])  # type: ignore[attr-defined]
+        self.window = LogWindow(state["window"])
+        self.evaluation = state["evaluation"]
+
+
+def train(
+    state: TrainState,
+    *,
+    start: int,
+    schedule: Schedule,
+    step_function: Step,
+    alpha: float,
+    seed: int,
+    progress: Progress,
+    evaluate: Evaluate | None,
+    manager: CheckpointManager,
+    config: Mapping[str, Any],
+    log: Log,
+    stop: StopRequest,
+) -> tuple[TrainState, int]:
+    """Train from `start` finished steps to `schedule.steps`, or until `stop`, and return (state, steps done).
+
+    Raises:
+      TrainingError: a loss or gradient is not finite. It is noticed before the next checkpoint is written.
+    """
+    device_alpha, device_seed = jnp.asarray(alpha, jnp.float32), jnp.asarray(seed, jnp.int32)
+    step = saved = start
+    while True:
+        if evaluate and schedule.due(step, schedule.eval_every) and not progress.evaluation and not stop:
+            progress.window.fetch()  # parameters that are not finite are reported, not evaluated
+            progress.evaluation = evaluate(state.params, step)
+            if progress.evaluation:
+                log.evaluation(step, progress.evaluation)
+                saved = -1 if step == start else saved  # the checkpoint of `start` was made without it
+
+        done = step == schedule.steps or bool(stop)
+        if step != saved and (done or schedule.due(step, schedule.checkpoint_every)):
+            manager.save(
+                step,
+                state,
+                iterator_state=progress.get_state(),
+                config=config,
+                metrics=progress.evaluation,
+            )
+            saved = step
+        if done:
+            manager.wait()
+            return state, step
+
+        names, batch = _to_device(next(progress.batches))
+
+        state, records, finite = step_function(state, batch, device_alpha, device_seed)
+        step, progress.evaluation = step + 1, None
+        progress.window.add(step, names, records, finite)
+
+        if schedule.due(step, schedule.log_every):
+            log.training(step, progress.window.means())
+        log.advance(step)
+
+
+def _to_device(batch: Mapping[str, Any]) -> tuple[list[str], dict[str, Array]]:
+    """Split off the names, which stay on the host, and give every example its weight."""
+    names = list(batch["name"])
+    images = {key: value for key, value in batch.items() if key != "name"}
+    images.setdefault("mask", np.ones(len(names), np.float32))
+    return names, jax.device_put(images)

@@ -1,0 +1,70 @@
+"""Checks of a whole configuration before anything is built, and against the run that it would continue."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from iassf_jax.core.config import differences
+from iassf_jax.core.errors import ConfigError
+from iassf_jax.evaluation.validation import METRICS
+
+# What may change between a start and its continuation: no number of the training depends on it.
+_FREE = (
+    "log_every",
+    "eval_every",
+    "images_every",
+    "checkpoint_every",
+    "images_count",
+    "keep_last",
+    "data.num_threads",
+    "data.cache_bytes",
+)
+_NOT_NEGATIVE = ("log_every", "eval_every", "images_every", "checkpoint_every", "images_count")
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Check what the types of the options do not say.
+
+    Raises:
+      ConfigError: the first impossible option, with what was expected.
+    """
+    if not config["data"]["train"]:
+        raise ConfigError("no training data: give --config.data.train=FOLDER with GT/, hazy/ and IR/ in it")
+    _at_least(config, 1, "steps", "keep_last")
+    _at_least(config, 0, *_NOT_NEGATIVE)
+    if not 0 <= config["seed"] < 2**31:
+        raise ConfigError(f"config.seed is {config['seed']}; expected 0 up to 2^31 - 1")
+    if config["best_metric"] not in ("", *METRICS):
+        raise ConfigError(f"config.best_metric is {config['best_metric']!r}; there are {', '.join(METRICS)}")
+    if config["best_mode"] not in ("max", "min"):
+        raise ConfigError(f"config.best_mode is {config['best_mode']!r}; expected max or min")
+    images, evaluation = config["images_every"], config["eval_every"]
+    if images and evaluation and images % evaluation:
+        raise ConfigError(
+            f"config.images_every is {images}; it must be a multiple of eval_every = {evaluation}"
+        )
+
+
+def check_continuation(saved: Mapping[str, Any], given: Mapping[str, Any], *, workdir: str) -> None:
+    """Refuse to continue a run with other options than it was started with.
+
+    Args:
+      saved, given: the two configurations as plain trees read from JSON.
+      workdir: named in the error.
+
+    Raises:
+      ConfigError: options differ on which the result depends; each is shown with both values.
+    """
+    changed = {key: both for key, both in differences(saved, given).items() if key not in _FREE}
+    if changed:
+        lines = "".join(f"\n  config.{key}: {was!r} -> {now!r}" for key, (was, now) in changed.items())
+        raise ConfigError(
+            f"{workdir} holds a run with another configuration (saved -> given):{lines}\n"
+            "Give the same options to continue it, --allow-changes to continue it with these, "
+            "or another --workdir for a new run"
+        )
+
+
+def _at_least(config: Mapping[str, Any], least: int, *names: str) -> None:
+    for name in names:
+        if config[name] < least:
+            raise ConfigError(f"config.{name} is {config[name]}; expected at least {least}")
