@@ -101,7 +101,7 @@ def test_images_are_cut_alike_and_counted():
 
 def test_overlaps_hide_the_borders_of_local_functions(rng):
     """A filter of radius 2 sees reflections at a tile's border; blending weighs those pixels least."""
-    image = rng.random((80, 100, 1), dtype=np.float32)
+    image = rng.random((96, 96, 1), dtype=np.float32)
 
     def blur(tiles):
         padded = np.pad(tiles[0], ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
@@ -112,7 +112,8 @@ def test_overlaps_hide_the_borders_of_local_functions(rng):
         (tiled,) = map_tiles(blur, [image], tile=(48, 48), overlap=overlap)
         return np.abs(tiled - blur([image[None]])[0][0]).max()
 
-    assert error(16) < 0.05 * error(0)
+    assert error(0) > 0.1  # two tiles a side, border on border
+    assert error(16) < 1e-6
 
 
 def test_tiles_fit_the_budget():
