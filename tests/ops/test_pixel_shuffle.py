@@ -1,5 +1,6 @@
 """Pixel shuffle by its definition, and its inverse."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -22,16 +23,18 @@ def test_channel_order_is_channel_row_column():
                 np.testing.assert_array_equal(shuffled[:, i::factor, j::factor, c], plane)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     factor=st.integers(1, 4), rows=st.integers(1, 3), columns=st.integers(1, 3), channels=st.integers(1, 3)
 )
 def test_unshuffle_and_shuffle_are_inverse(factor, rows, columns, channels):
     shape = (2, rows * factor, columns * factor, channels)
-    x = jnp.arange(float(np.prod(shape))).reshape(shape)
-    np.testing.assert_array_equal(ops.pixel_shuffle(ops.pixel_unshuffle(x, factor), factor), x)
+    x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     deep = x.reshape(2, rows, columns, channels * factor**2)
-    np.testing.assert_array_equal(ops.pixel_unshuffle(ops.pixel_shuffle(deep, factor), factor), deep)
+    back = jax.jit(lambda x: ops.pixel_shuffle(ops.pixel_unshuffle(x, factor), factor))
+    forth = jax.jit(lambda x: ops.pixel_unshuffle(ops.pixel_shuffle(x, factor), factor))
+    np.testing.assert_array_equal(back(jnp.asarray(x)), x)
+    np.testing.assert_array_equal(forth(jnp.asarray(deep)), deep)
 
 
 def test_indivisible_shapes_are_named():
