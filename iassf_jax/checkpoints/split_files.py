@@ -143,11 +143,18 @@ class MappedFiles(io.RawIOBase):
         self._position = origin + offset
         return self._position
 
-    def readinto(self, buffer) -> int:
-        length = max(0, min(len(buffer), self.size - self._position))
-        buffer[:length] = self.view(self._position, length).tobytes() if length else b""
+    def read(self, size: int = -1) -> bytes:
+        # The inherited method would allocate `size` bytes, which a damaged file may put at a terabyte.
+        left = max(0, self.size - self._position)
+        length = left if size is None or size < 0 else min(size, left)
+        data = self.view(self._position, length).tobytes() if length else b""
         self._position += length
-        return length
+        return data
+
+    def readinto(self, buffer) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _map(path: Path) -> np.ndarray:

@@ -83,7 +83,7 @@ def import_with_report(source: Source) -> TorchImport:
     )
 
 
-def export_torch(variables: Mapping[str, Any], path: str | Path) -> None:
+def export_torch(variables: Mapping[str, Any], path: str | Path, *, window: int = 8) -> None:
     """Write variables of `iassf_released` in the released layout, which the released code loads strictly.
 
     What `import_torch` read is written back bit for bit. Variables that never had the four unused tensors
@@ -91,17 +91,18 @@ def export_torch(variables: Mapping[str, Any], path: str | Path) -> None:
 
     Args:
       path: .pth or .npz; replaced if it exists.
+      window: the model field, which no parameter tells; the released code has 8.
 
     Raises:
       CheckpointError: the variables are not those of `iassf_released`, or the file cannot be written.
     """
     state = _state_from(variables)
-    fields = released_fields(state)
+    fields = {**released_fields(state), "window": window}
     shapes = released_shapes(fields)
     for network, expected in shapes.items():
         for name, shape in expected.items():
             if name.endswith(BUFFER):
-                state[network][name] = relative_positions(fields["window"])
+                state[network][name] = relative_positions(window)
             elif name not in state[network] and _is_unused(name):
                 state[network][name] = np.full(shape, 1.0 if shape == (1,) else 0.0, np.float32)
     _check_parameters(state, shapes, fields)

@@ -110,7 +110,9 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-class TensorUnpickler(pickle.Unpickler):
+# The interpreter's C version believes a damaged file's numbers and may fill tens of gigabytes with zeros; the
+# version in Python, of which the standard library keeps the name private, does not.
+class TensorUnpickler(pickle._Unpickler):
     """Reads nested dictionaries, lists and numbers; a tensor becomes a `TensorRef`.
 
     `storages` collects the storages met, by key.

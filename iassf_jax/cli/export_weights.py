@@ -29,6 +29,6 @@ def run(args: argparse.Namespace) -> int:
         raise CheckpointError(
             f"{args.weights} holds the network {model['name']!r}: only iassf_released has a PyTorch layout"
         )
-    export_torch(variables, args.output)
+    export_torch(variables, args.output, window=model.get("window", 8))
     Console().print(f"wrote {args.output} ({args.output.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
     return 0

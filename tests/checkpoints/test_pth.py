@@ -3,15 +3,18 @@
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
+import jax
 import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iassf_jax.checkpoints.named_arrays import read_named_arrays, write_named_arrays
 from iassf_jax.checkpoints.pth import read_pth, write_pth
 from iassf_jax.core.errors import CheckpointError
 
@@ -179,7 +182,7 @@ def test_legacy_format(tmp_path):
 
 
 @given(fraction=st.floats(0, 1, exclude_max=True))
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_truncated_files_are_refused_wherever_they_end(tmp_path_factory, fraction):
     path = tmp_path_factory.mktemp("truncated") / "a.pth"
     write_pth(path, {"w": SIX, "v": {"u": SIX[:2]}})
@@ -277,3 +280,33 @@ def test_reference_checkpoint_equals_its_arrays(shared):
         for key in expected.files:
             group, _, name = key.partition("/")
             np.testing.assert_array_equal(found[group][name], expected[key], strict=True)
+
+
+def test_a_small_file_cannot_claim_a_large_memory(tmp_path):
+    # LONG_BINPUT: an entry of the pickle's memo with a large number, for which C code would make room.
+    pickled = b"\x80\x02}r" + struct.pack("<I", 2**22) + b"."
+    path = zip_file(tmp_path / "a.pth", pickled, {})
+    tracemalloc.start()
+    assert read_pth(path) == {}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
+
+
+@given(
+    position=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255), form=st.sampled_from(["pth", "npz"])
+)
+@settings(max_examples=20, deadline=None)
+def test_damaged_bytes_are_noticed_or_harmless(tmp_path_factory, position, byte, form):
+    path = tmp_path_factory.mktemp("damaged") / f"a.{form}"
+    write_named_arrays(path, {"g": {"w": SIX}})
+    data = bytearray(path.read_bytes())
+    data[int(position * len(data))] = byte
+    path.write_bytes(bytes(data))
+    try:
+        found = read_named_arrays(path)
+    except CheckpointError as error:
+        assert path.name in str(error)
+    else:
+        # Names have no checksum of their own and may have changed; numbers never.
+        assert all(array.tobytes() == SIX.tobytes() for array in jax.tree.leaves(found))

@@ -150,7 +150,7 @@ def test_what_the_fields_depend_on_must_be_there(network, gone):
 
 
 @given(depth=st.integers(1, 200), data=st.data())
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_attention_ratio_inverts_the_rule(depth, data):
     count = data.draw(st.integers(0, depth))
     wanted = [block >= depth - count for block in range(depth)]
@@ -166,7 +166,7 @@ def test_attention_ratio_is_right_for_all_small_layers():
 
 
 @given(width=st.integers(1, 2000), hidden=st.integers(1, 8000))
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_mlp_ratio_gives_the_width_back(width, hidden):
     assert int(width * mlp_ratio(width, hidden)) == hidden
 

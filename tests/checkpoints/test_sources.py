@@ -20,9 +20,9 @@ def stored(tmp_path, released_groups, released_model_fields):
     write_named_arrays(tmp_path / "a.npz", released_groups)
     data = (tmp_path / "a.pth").read_bytes()
     (tmp_path / "parts").mkdir()
-    for index, letters in enumerate(("aa", "ab", "ac")):
-        (tmp_path / "parts" / f"W_part_{letters}").write_bytes(data[index * 90_000 : (index + 1) * 90_000])
-    (tmp_path / "parts" / "W_part_ac").write_bytes(data[180_000:])
+    third = len(data) // 3
+    for letters, piece in (("aa", data[:third]), ("ab", data[third:-third]), ("ac", data[-third:])):
+        (tmp_path / "parts" / f"W_part_{letters}").write_bytes(piece)
     model = {"name": "iassf_released", **released_model_fields}
     variables = import_torch(tmp_path / "a.pth")
     for path in (tmp_path / "a.safetensors", tmp_path / "folder" / "weights.safetensors"):

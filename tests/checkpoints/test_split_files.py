@@ -106,7 +106,7 @@ def test_other_suffixes_are_not_written(tmp_path):
     start=st.integers(0, 60),
     length=st.integers(0, 60),
 )
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_mapped_files_are_their_concatenation(tmp_path_factory, pieces, start, length):
     folder = tmp_path_factory.mktemp("pieces")
     paths = [folder / str(i) for i in range(len(pieces))]

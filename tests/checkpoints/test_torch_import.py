@@ -90,6 +90,15 @@ def test_export_of_a_network_that_never_had_them_is_complete(tmp_path, released_
     assert_same(import_torch(tmp_path / "b.pth")["params"], variables["params"])
 
 
+def test_other_windows_survive_an_export(tmp_path, released_model_fields, make_groups):
+    groups = make_groups({**released_model_fields, "window": 4})
+    found = import_with_report(write(tmp_path / "a.pth", groups))
+    export_torch(found.variables, tmp_path / "b.pth", window=found.fields["window"])
+    assert import_with_report(tmp_path / "b.pth").fields == found.fields
+    name = "encoder1.attn.attn.relative_positions"
+    assert read_named_arrays(tmp_path / "b.pth")[FUSION][name].tobytes() == groups[FUSION][name].tobytes()
+
+
 def test_missing_parameters_are_named(tmp_path, released_groups):
     gone = [name for name in released_groups[DEHAZE] if name.startswith("layer2.blocks.1.mlp.")]
     gone += ["skip1.bias", "conv24_3.weight"]
