@@ -129,7 +129,7 @@ class Iassf(nn.Module):
         Returns:
           float32, at the size of the image: "fused" and "restored" in about [0,1] (not clipped) and
           "haze_density" (zeros in the ablations without it). In the computation's dtype, at the padded size:
-          "features_visible", "features_infrared", "prompt", "embedded" (F^_ir), "mixed" (the argument of TF in
+          "features_visible", "features_infrared", "prompt", "embedded" (F^_ir), "mixed" (what TF gets in
           Eq. 5), "features_restored", "fusion_prompt", "fusion_1" ... "fusion_M". What an ablation removes is
           missing.
 

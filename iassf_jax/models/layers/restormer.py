@@ -6,6 +6,7 @@ softmax are float32, everything else has the dtype of `RestormerOptions`.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -117,6 +118,13 @@ class MDTA(nn.Module):
         return jnp.einsum("bnc,bco->bno", value, mixing.astype(value.dtype)).reshape(b, h, w, c)
 
 
+def gelu(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Return x * Phi(x), exact up to rounding, evaluated in float32."""
+    # Through erf, which is three times as fast on CPU as the erfc of jax.nn.gelu.
+    x32 = x.astype(jnp.float32)
+    return (0.5 * x32 * (1.0 + jax.lax.erf(x32 * math.sqrt(0.5)))).astype(x.dtype)
+
+
 class GDFN(nn.Module):
     """Gated-Dconv feed-forward network: GELU(a) * b of two depthwise-filtered projections."""
 
@@ -129,7 +137,7 @@ class GDFN(nn.Module):
         hidden = int(c * self.expansion)
         both = torch_dense(2 * hidden, c, name="project_in", use_bias=False, dtype=self.dtype)(x)
         gate, value = jnp.split(DepthwiseConv(name="depthwise")(both), 2, axis=-1)
-        gated = jax.nn.gelu(gate, approximate=False) * value
+        gated = gelu(gate) * value
         return torch_dense(c, hidden, name="project_out", use_bias=False, dtype=self.dtype)(gated)
 
 
