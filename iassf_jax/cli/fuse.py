@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -75,10 +76,9 @@ def run(args: argparse.Namespace) -> int:
     enable_compilation_cache()
     fuser = Fuser.from_pretrained(_weights(args.weights), ir_range=ir_range, tile=args.tile, batch=args.batch)
     with _progress() as progress, warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", module="PIL"
-        )  # of damaged metadata; damaged images are reported below
-        task = progress.add_task("fusing", total=len(pairs))
+        # Pillow warns about odd metadata; images it cannot read are reported below.
+        warnings.filterwarnings("ignore", module="PIL")
+        bars = _Bars(progress, len(pairs))
         report = fuse_pairs(
             fuser,
             pairs,
@@ -87,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
             resize_infrared=args.resize_infrared,
             batch=args.batch,
             max_shapes=args.max_shapes,
-            on_done=lambda name: progress.advance(task),
+            on_done=bars.advance,
+            on_tiles=bars.show_tiles,
         )
     report.failures = sorted([*report.failures, *unmatched], key=lambda failure: failure.name)
     _print_summary(Console(), report, layout, fuser.tile)
@@ -143,6 +144,27 @@ def _weights(source: str | None) -> str:
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+
+
+class _Bars:
+    """A bar for the pairs, and below it one for the tiles of a large pair while it is computed."""
+
+    def __init__(self, progress: Progress, pairs: int):
+        self._progress = progress
+        self._pairs = progress.add_task("pairs", total=pairs)
+        self._tiles = progress.add_task("tiles", visible=False)
+
+    def advance(self, name: str) -> None:
+        self._progress.advance(self._pairs)
+
+    def show_tiles(self, name: str, done: int, total: int) -> None:
+        self._progress.update(
+            self._tiles,
+            description=escape(f"tiles of {name}"),
+            completed=done,
+            total=total,
+            visible=done < total,
+        )
 
 
 def _print_summary(console: Console, report: FolderReport, layout: OutputLayout, tile: int) -> None:

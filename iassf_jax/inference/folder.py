@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 
 import cv2
@@ -58,6 +59,7 @@ def fuse_pairs(
     batch: int = 1,
     max_shapes: int = MAX_SHAPES,
     on_done: Callable[[str], None] = lambda name: None,
+    on_tiles: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> FolderReport:
     """Fuse the pairs and write the results; a pair that fails is reported with its reason, the others go on.
 
@@ -74,6 +76,7 @@ def fuse_pairs(
         batch: pairs of one shape computed together.
         max_shapes: number of padded shapes, thus of compilations, for pairs of mixed sizes.
         on_done: called with the name of each pair that is written or has failed, from this thread.
+        on_tiles: called with the name, the tiles done and all tiles while a large pair is computed.
 
     Raises:
         InputError: results exist and `overwrite` is off, or a result would replace an input; nothing is
@@ -81,7 +84,7 @@ def fuse_pairs(
     """
     layout.check(pairs, overwrite=overwrite)
     start = time.perf_counter()
-    run = _Run(fuser, layout, resize_infrared, batch, on_done)
+    run = _Run(fuser, layout, resize_infrared, batch, on_done, on_tiles)
     with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(WRITERS) as writers:
         try:
             jobs = run.plan(pairs, max_shapes, readers)
@@ -106,12 +109,14 @@ class _Run:
         resize_infrared: bool,
         batch: int,
         on_done: Callable[[str], None],
+        on_tiles: Callable[[str, int, int], None],
     ):
         self.fuser = fuser
         self.layout = layout
         self.resize_infrared = resize_infrared
         self.batch = batch
         self.on_done = on_done
+        self.on_tiles = on_tiles
         self.report = FolderReport()
         self._pairs_of_shape: dict[Size | None, int] = {}
         self._writes: deque[tuple[str, Future]] = deque()
@@ -155,7 +160,7 @@ class _Run:
         shape = chunk[0][0].shape
         try:
             if shape is None:
-                results = [self.fuser.fuse_prepared([images])[0] for _, images in chunk]
+                results = [self._fuse_tiled(job.pair.name, images) for job, images in chunk]
             else:
                 batch = min(self.batch, self._pairs_of_shape[shape])
                 results = self.fuser.fuse_prepared([images for _, images in chunk], shape=shape, batch=batch)
@@ -181,6 +186,9 @@ class _Run:
             else:
                 self.report.written.append(name)
                 self.on_done(name)
+
+    def _fuse_tiled(self, name: str, images: PreparedPair) -> FusionResult:
+        return self.fuser.fuse_prepared([images], on_tiles=partial(self.on_tiles, name))[0]
 
     def _fail(self, name: str, error: BaseException) -> None:
         text = " ".join(str(error).split()) or type(error).__name__

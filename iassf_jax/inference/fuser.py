@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -133,7 +133,12 @@ class Fuser:
         return size[0] * size[1] > self.tile**2
 
     def fuse_prepared(
-        self, pairs: Sequence[PreparedPair], *, shape: Size | None = None, batch: int | None = None
+        self,
+        pairs: Sequence[PreparedPair],
+        *,
+        shape: Size | None = None,
+        batch: int | None = None,
+        on_tiles: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[FusionResult]:
         """Fuse the results of `prepare_pair` in one call of the network; a single large pair is tiled.
 
@@ -142,12 +147,13 @@ class Fuser:
             shape: (height, width) that all pairs are padded to, by reflection at the bottom and right; the
                 outputs are cropped. Without it the pairs must have one size and nothing is padded.
             batch: number of images the network is compiled for; missing ones repeat the last.
+            on_tiles: called with the number of tiles done and of all tiles while a large pair is computed.
 
         Raises:
             CheckpointError: the network's result is not finite.
         """
         if len(pairs) == 1 and self.needs_tiling(_size(pairs[0])):
-            return [self._fuse_tiled(*pairs[0])]
+            return [self._fuse_tiled(*pairs[0], on_tiles)]
         shape = shape or _size(pairs[0])
         missing = (batch or len(pairs)) - len(pairs)
         full = [*pairs, *[pairs[-1]] * missing]
@@ -158,7 +164,10 @@ class Fuser:
         return [_crop(outputs, index, _size(pair)) for index, pair in enumerate(pairs)]
 
     def _fuse_tiled(
-        self, visible: UInt8[np.ndarray, "h w 3"], infrared: Float32[np.ndarray, "h w 1"]
+        self,
+        visible: UInt8[np.ndarray, "h w 3"],
+        infrared: Float32[np.ndarray, "h w 1"],
+        on_tiles: Callable[[int, int], None],
     ) -> FusionResult:
         density = self._density_of_smaller_copy(visible, infrared)
         tile, overlap = (self.tile, self.tile), self.tile // _OVERLAP_SHARE
@@ -168,7 +177,9 @@ class Fuser:
             return jax.device_get(self._fuse_tile(self._variables, tiles[0], tiles[1], shared))
 
         images = (visible, infrared, density[:, :, None])
-        fused, restored = map_tiles(run, images, tile=tile, overlap=overlap, batch=self._batch)
+        fused, restored = map_tiles(
+            run, images, tile=tile, overlap=overlap, batch=self._batch, on_tiles=on_tiles
+        )
         _check_finite(np.isfinite(fused).all() and np.isfinite(restored).all())
         count = count_tiles(_size((visible, infrared)), tile, overlap)
         return FusionResult(to_uint8(fused), to_uint8(restored), np.clip(density, 0.0, 1.0), tiles=count)

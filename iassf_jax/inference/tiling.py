@@ -70,6 +70,7 @@ def map_tiles(
     tile: Size,
     overlap: int,
     batch: int = 1,
+    on_tiles: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Float32[np.ndarray, "h w _c"]]:
     """Apply `function` to tiles of aligned images and blend each of its outputs into one image.
 
@@ -81,6 +82,7 @@ def map_tiles(
         tile: height and width of a tile; an axis of the image that is shorter is not cut.
         overlap: pixels over which neighbouring tiles are blended.
         batch: tiles in a call.
+        on_tiles: called after each call with the number of tiles done and of all tiles.
     """
     height, width = images[0].shape[:2]
     places = [
@@ -98,6 +100,7 @@ def map_tiles(
         for index, place in enumerate(chosen):
             for total, output in zip(blended, outputs, strict=True):
                 total[place.window] += place.weight * output[index]
+        on_tiles(first + len(chosen), len(places))
     return blended
 
 

@@ -67,9 +67,16 @@ def test_pairs_of_one_size_equal_the_network_without_padding(tmp_path, make_pair
 
 def test_large_pairs_are_tiled_and_said_to_be(tmp_path, make_pair, known_fuser, traced):
     pairs = [make_pair("large", 150, 200), make_pair("small", 40, 60)]
-    report = fuse_pairs(known_fuser(tile=64), pairs, OutputLayout(tmp_path / "out"))
+    seen = []
+    report = fuse_pairs(
+        known_fuser(tile=64, batch=5),
+        pairs,
+        OutputLayout(tmp_path / "out"),
+        on_tiles=lambda *progress: seen.append(progress),
+    )
+    assert seen == [("large", 5, 12), ("large", 10, 12), ("large", 12, 12)]
     assert report.tiled == {"large": 12}
-    assert set(traced) == {(1, 64, 64, 3), (1, 55, 73, 3), (1, 40, 60, 3)}
+    assert set(traced) == {(5, 64, 64, 3), (1, 55, 73, 3), (1, 40, 60, 3)}
     np.testing.assert_array_equal(
         read_visible(tmp_path / "out" / "large.png"), read_visible(pairs[0].visible)
     )
