@@ -39,6 +39,7 @@ class Atlas:
     alpha: Float[np.ndarray, "h w"]
     surface: Float[np.ndarray, "h w 4"]
     shape: Float[np.ndarray, "h w 4"] | None = None
+    _full: list[np.ndarray] = field(default_factory=list, repr=False)  # maps multiplied by alpha
     _reduced: dict[tuple[int, int], list[np.ndarray]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -129,7 +130,7 @@ class Atlas:
         rows, columns = min(rows, self.size[0]), min(columns, self.size[1])
         if (rows, columns) not in self._reduced:
             size = (max(1, round(self.size[1] / columns)), max(1, round(self.size[0] / rows)))
-            maps = self._premultiplied()
+            self._full = maps = self._full or self._premultiplied()
             if (rows, columns) != (1, 1):
                 maps = [cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in maps]
             self._reduced[rows, columns] = [

@@ -7,6 +7,7 @@ covers at least half of the pixel.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -55,6 +56,7 @@ class Panel:
     across: Vector
     down: Vector
 
+    @cached_property
     def corners(self) -> Float[np.ndarray, "4 3"]:
         """Top left, top right, bottom right, bottom left."""
         o, a, d = self.origin, self.across, self.down
@@ -69,7 +71,7 @@ class Panel:
 
     def texels(self, camera: Camera, *, limit: int = 480) -> tuple[int, int]:
         """Return rows and columns that give an atlas about one texel a pixel where the panel is nearest."""
-        corners = self.corners()
+        corners = self.corners.copy()
         corners[:, 2] = np.maximum(corners[:, 2], 2.5)
         pixels = camera.project(corners)
         length = np.linalg.norm(pixels - np.roll(pixels, -1, axis=0), axis=1)
@@ -78,7 +80,7 @@ class Panel:
 
     def visible(self, camera: Camera) -> bool:
         """Whether the panel is in front of the camera and its bounding box touches the image."""
-        corners = self.corners()
+        corners = self.corners
         if corners[:, 2].min() < NEAR:
             return False
         u, v = camera.project(corners).T
@@ -95,7 +97,7 @@ def draw_panel(canvas: Canvas, panel: Panel, atlas: Atlas, label: Label, *, reli
     camera = canvas.camera
     if not panel.visible(camera):
         return
-    u, v = camera.project(panel.corners()).T
+    u, v = camera.project(panel.corners).T
     left, right = max(0, int(u.min()) - 1), min(camera.width, int(np.ceil(u.max())) + 2)
     top, bottom = max(0, int(v.min()) - 1), min(camera.height, int(np.ceil(v.max())) + 2)
     to_plane = np.linalg.inv(camera.plane_to_image(panel.origin, panel.across, panel.down)).astype(np.float32)

@@ -29,6 +29,14 @@ SIGNS = (
     linear(36, 110, 70),
     linear(230, 228, 222),
 )
+DOORS = (
+    linear(92, 70, 54),
+    linear(60, 64, 70),
+    linear(54, 84, 74),
+    linear(120, 116, 108),
+    linear(110, 46, 42),
+    linear(52, 66, 104),
+)
 GLASS = linear(46, 54, 60)
 CURTAINS = (linear(208, 200, 184), linear(184, 176, 160), linear(120, 112, 104))
 LAMPLIGHT = ((1.0, 0.72, 0.40), (1.0, 0.83, 0.56), (0.84, 0.95, 1.0), (0.9, 1.0, 0.86))
@@ -203,7 +211,7 @@ def _ground_floor(
             wide = 1.1 if kind == "door" else width - 1.4
             start = left + rng.uniform(0.4, max(0.5, width - wide - 0.4))
             opening = np.outer(band(up, 0, 2.3, step[0]), band(along, start, start + wide, step[1]))
-            tone = linear(*rng.integers(50, 150, 3).tolist())
+            tone = DOORS[rng.integers(len(DOORS))]
             atlas.paint(opening, color=tone, temperature=mood.air + 0.5, emissivity=0.85)
             ribs = 1 - 0.18 * opening * (np.mod(up, np.float32(0.25)) < 0.05)[:, None]
             atlas.scale_color(ribs)

@@ -21,7 +21,8 @@ LEAVES = (
     linear(82, 104, 66),
 )
 BARK = linear(96, 82, 68)
-SPRITE = 320  # rows of a sprite
+FINEST, COARSEST = 320, 96  # rows of a sprite
+ASPECT = (0.94, 0.94, 2.5)  # width of a sprite by its height, by kind of tree
 CLUMPS = (1700, 2300, 900)  # by kind of tree
 TRUNK = (0.42, 0.24, 0.0)  # share of the height below the crown
 
@@ -35,10 +36,12 @@ class Clumps:
     shade: Float[np.ndarray, "n"]
 
 
-def tree_sprite(kind: int, mood: Mood, noise: NoiseTile, rng: np.random.Generator) -> Atlas:
-    """Return the maps of one tree; relief is in units of half the tree's width."""
-    columns = {0: 300, 1: 300, 2: 420}[kind]
-    rows = SPRITE if kind < 2 else 170
+def tree_sprite(
+    kind: int, mood: Mood, noise: NoiseTile, rng: np.random.Generator, *, image_height: int
+) -> Atlas:
+    """Return the maps of one tree, as fine as an image can show; relief is in halves of the tree's width."""
+    rows = int(np.clip(image_height * (0.67 if kind < 2 else 0.36), COARSEST, FINEST))
+    columns = round(ASPECT[kind] * rows)
     index = np.zeros((rows, columns), np.float32)
     branches = _paint_branches(index, kind, rng)
     clumps = _grow(kind, rng)
@@ -109,7 +112,7 @@ def _paint_clumps(index: np.ndarray, clumps: Clumps, kind: int, rng: np.random.G
     number = len(clumps.shade)
     u = (clumps.centre[:, 0] * 0.5 + 0.5) * columns
     v = (1 - clumps.centre[:, 1]) * rows
-    size = rng.uniform(2.6, 6.2, number) * (1.0 if kind < 2 else 0.9)
+    size = rng.uniform(2.6, 6.2, number) * rows / (320 if kind < 2 else 190)
     turn = rng.uniform(0, 2 * np.pi, (number, 1)) + np.linspace(0, 2 * np.pi, 8)[None, :-1]
     reach = size[:, None] * rng.uniform(0.35, 1.35, (number, 7))
     points = np.stack([u[:, None] + reach * np.cos(turn), v[:, None] + 0.75 * reach * np.sin(turn)], axis=2)

@@ -140,7 +140,7 @@ def _path(street: Street, noise: NoiseTile, rng, x, z, along, across):
     grey = np.asarray(linear(172, 170, 164), np.float32) * ((1 + 0.08 * specks) * stone_joint)[..., None]
     albedo = albedo * (1 - kerbstone[..., None]) + grey * kerbstone[..., None]
     beyond = band(np.abs(x), street.pavement, 1e6, across)
-    grass = np.asarray(linear(86, 100, 52), np.float32) * (1 + 0.35 * specks + 0.25 * stains)[..., None]
+    grass = np.asarray(linear(92, 98, 62), np.float32) * (1 + 0.35 * specks + 0.25 * stains)[..., None]
     albedo = albedo * (1 - beyond[..., None]) + grass * beyond[..., None]
     heat = 0.6 * stains + 0.3 * stone + 0.3 * specks - 2.0 * beyond
     return albedo, heat

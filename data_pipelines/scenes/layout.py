@@ -135,7 +135,7 @@ def _trees(rng, side, centre, road, edge, buildings) -> list[Tree]:
     trees = []
     if rng.random() < 0.55:
         spacing, height = rng.uniform(8, 14), rng.uniform(4.5, 8)
-        for z in np.arange(rng.uniform(7, 16), 110, spacing):
+        for z in np.arange(rng.uniform(7, 16), 95, spacing):
             size = height * rng.uniform(0.85, 1.15)
             x = centre + side * (road + rng.uniform(0.6, 1.0))
             trees.append(Tree(x, float(z), size, size * rng.uniform(0.6, 0.8), 0, bool(rng.random() < 0.5)))
@@ -144,7 +144,7 @@ def _trees(rng, side, centre, road, edge, buildings) -> list[Tree]:
         place = float(z) + rng.uniform(-1, 1)
         if any(near < place < far for near, far in built):
             continue
-        if z > 60 and rng.random() < 0.5:
+        if z > 45 and rng.random() < 0.5:
             continue
         size, x = rng.uniform(6, 14), centre + side * (edge + rng.uniform(2.5, 8))
         trees.append(Tree(x, place, size, size * rng.uniform(0.6, 0.95), 1, bool(rng.random() < 0.5)))

@@ -11,7 +11,7 @@ class NoiseTile:
     """A square of fractal noise, zero mean and unit deviation, that continues seamlessly at its borders."""
 
     def __init__(self, rng: np.random.Generator):
-        self._fine = _fractal_tile(rng, octaves=(16, 32, 64, 128, 256), gain=0.85)
+        self._fine = _fractal_tile(rng, octaves=(32, 64, 128, 256), gain=1.2)
         self._smooth = _fractal_tile(rng, octaves=(4, 8, 16, 32, 64, 128), gain=0.6)
 
     def at(

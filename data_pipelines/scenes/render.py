@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -87,14 +88,13 @@ def _compose(
     for house in sorted(street.buildings, key=lambda b: -b.near):
         draw_building(canvas, house, mood, noise, neighbours=street.buildings)
     draw_wires(canvas, street, mood)
-    sprites = [tree_sprite(kind, mood, noise, rng) for kind in range(3)]
+    sprites = [tree_sprite(kind, mood, noise, rng, image_height=camera.height) for kind in range(3)]
     pairs = [(sprite, mirrored(sprite)) for sprite in sprites]
-    things: list[tuple[float, Callable[[], None]]]
-    things = [(tree.z, lambda t=tree: draw_tree(canvas, t, pairs)) for tree in street.trees]
-    things += [(car.z, lambda v=car: draw_vehicle(canvas, v, mood, noise)) for car in street.vehicles]
-    things += [(person.z, lambda p=person: draw_person(canvas, p, mood, noise)) for person in street.people]
-    things += [(post.z, lambda p=post: draw_post(canvas, p, street, mood)) for post in street.posts]
-    things.append((6.0, lambda: draw_railing(canvas, street, mood)))
+    things: list[tuple[float, Callable[[], None]]] = [(6.0, partial(draw_railing, canvas, street, mood))]
+    things += [(tree.z, partial(draw_tree, canvas, tree, pairs)) for tree in street.trees]
+    things += [(car.z, partial(draw_vehicle, canvas, car, mood, noise)) for car in street.vehicles]
+    things += [(person.z, partial(draw_person, canvas, person, mood, noise)) for person in street.people]
+    things += [(post.z, partial(draw_post, canvas, post, street, mood)) for post in street.posts]
     for _, draw in sorted(things, key=lambda thing: -thing[0]):
         draw()
     return canvas

@@ -22,6 +22,7 @@ from data_pipelines.scenes import (
 from data_pipelines.scenes.atlas import Atlas
 from data_pipelines.scenes.camera import Camera
 from data_pipelines.scenes.canvas import Canvas, Panel, draw_panel
+from data_pipelines.scenes.mood import draw_mood
 from data_pipelines.triplets import list_triplets, read_triplet
 from iassf_jax.cli.main import main
 
@@ -86,8 +87,8 @@ def test_another_size_shows_the_same_street():
 
 
 def test_both_times_of_day_are_drawn():
-    nights = [render_scene(seed, height=16, width=16).night for seed in range(16)]
-    assert 1 <= sum(nights) <= 10
+    nights = [draw_mood(np.random.default_rng(seed)).night for seed in range(400)]
+    assert 80 < sum(nights) < 160
 
 
 @pytest.mark.parametrize("arguments", [{"seed": -1}, {"seed": 0, "height": 15}, {"seed": 0, "width": 8}])
@@ -272,7 +273,7 @@ def test_the_manifest_is_enough_to_make_a_scene_again(written):
 
 def test_a_longer_set_begins_with_the_shorter_one(written, tmp_path):
     _, lines = written
-    longer = write_scenes(tmp_path, count=5, seed=5, height=64, width=80, splits={"train": 5}, workers=1)
+    longer = write_scenes(tmp_path, count=5, seed=5, height=16, width=16, splits={"train": 5}, workers=1)
     assert [line["seed"] for line in longer[:4]] == [line["seed"] for line in lines]
     assert len({scene_seed(5, index) for index in range(1000)}) == 1000
 
