@@ -17,9 +17,11 @@ from typing import Any
 from flax import linen as nn
 
 from iassf_jax.core.errors import ConfigError
+from iassf_jax.models.iassf import Iassf
 from iassf_jax.models.iassf_released import IassfReleased
 
 MODELS: dict[str, type[nn.Module]] = {
+    "iassf": Iassf,
     "iassf_released": IassfReleased,
 }
 

@@ -12,20 +12,19 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from iassf_jax.core.errors import ConfigError, InputError
+from iassf_jax.core.errors import ConfigError
 from iassf_jax.models.haze_density import haze_density as estimate_haze_density
+from iassf_jax.models.inputs import check_inputs, pad_density
 from iassf_jax.models.layers.gating import SelectiveKernelFusion
 from iassf_jax.models.layers.initializers import block_gain, torch_conv, torch_dense
 from iassf_jax.models.layers.resizing import PatchMerge, PatchSplit, ReflectConv
 from iassf_jax.models.layers.windowed_attention import EncoderBlock, MainLayer, embed_prompt
 from iassf_jax.models.prompts import mix_prompts, pool_init
 from iassf_jax.models.released_fusion import FusionNetwork
-from iassf_jax.ops.padding import crop, pad_to_multiple, reflect_pad
+from iassf_jax.ops.padding import crop, pad_to_multiple
 
 Image = Float[Array, "b h w 3"]
 Taps = dict[str, Array]
-
-_SMALLEST_SIDE = 16  # below this a window at a quarter of the resolution is mostly border
 
 
 class IassfReleased(nn.Module):
@@ -73,14 +72,14 @@ class IassfReleased(nn.Module):
           "fused" and "restored" in about [0,1] (not clipped), "haze_density", and every intermediate under
           "dehaze/..." and "fusion/..." at the padded size, in the network's own range.
         """
-        _check_inputs(hazy, infrared)
+        check_inputs(hazy, infrared)
         stages = _fusion_stages(self.num_fusion_blocks)
         infrared = jnp.broadcast_to(infrared, hazy.shape)
         multiple = max(4, 2 ** (stages - 1))
         padded_hazy, size = pad_to_multiple(2.0 * hazy - 1.0, multiple)
         padded_infrared, _ = pad_to_multiple(2.0 * infrared - 1.0, multiple)
         if haze_density is not None:
-            haze_density = _pad_density(haze_density, padded_hazy.shape[1:3])
+            haze_density = pad_density(haze_density, padded_hazy.shape[1:3])
         restored, infrared3, dehaze_taps = self._dehaze_network()(padded_hazy, padded_infrared, haze_density)
         fused, fusion_taps = self._fusion_network(stages)(restored, infrared3)
         taps = {f"dehaze/{k}": v for k, v in dehaze_taps.items()} | {
@@ -277,19 +276,3 @@ def _fusion_stages(num_fusion_blocks: int) -> int:
     if num_fusion_blocks not in (1, 3, 5, 7):
         raise ConfigError(f"num_fusion_blocks must be 1, 3, 5 or 7, not {num_fusion_blocks}")
     return (num_fusion_blocks + 1) // 2
-
-
-def _check_inputs(hazy: Array, infrared: Array) -> None:
-    if hazy.shape[:3] != infrared.shape[:3] or infrared.shape[-1] not in (1, 3):
-        raise InputError(
-            f"infrared {infrared.shape} does not fit visible {hazy.shape}: [B,H,W,1] or [B,H,W,3] is needed"
-        )
-    if min(hazy.shape[1:3]) < _SMALLEST_SIDE:
-        raise InputError(
-            f"images of {hazy.shape[1:3]} are too small: sides of at least {_SMALLEST_SIDE} are needed"
-        )
-
-
-def _pad_density(density: Float[Array, "b h w"], size: tuple[int, int]) -> Float[Array, "b hp wp"]:
-    h, w = density.shape[1:]
-    return reflect_pad(density[..., None], ((0, size[0] - h), (0, size[1] - w)))[..., 0]

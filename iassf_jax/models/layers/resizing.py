@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from iassf_jax.models.layers.initializers import torch_conv, torch_dense
-from iassf_jax.ops.padding import reflect_pad
+from iassf_jax.models.layers.initializers import torch_conv, torch_dense, torch_uniform
+from iassf_jax.ops.depthwise import conv
 from iassf_jax.ops.pixel_shuffle import pixel_shuffle
 
 
@@ -14,13 +15,24 @@ class ReflectConv(nn.Module):
     """3x3 convolution at the same resolution."""
 
     features: int
-    dtype: Any = None
+    dtype: Any = jnp.float32
     leaf: str = "proj"  # name of the convolution's parameters
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w f"]:
-        padded = reflect_pad(x, ((1, 1), (1, 1)))
-        return torch_conv(self.features, x.shape[-1], 3, name=self.leaf, dtype=self.dtype)(padded)
+        return _ReflectKernel(self.features, self.dtype, name=self.leaf)(x)
+
+
+class _ReflectKernel(nn.Module):
+    features: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w f"]:
+        init = torch_uniform(9 * x.shape[-1])
+        kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
+        bias = self.param("bias", init, (self.features,))
+        return conv(x.astype(self.dtype), kernel, bias, padding="reflect")
 
 
 class PatchMerge(nn.Module):

@@ -41,12 +41,12 @@ class WindowAttention(nn.Module):
     @nn.compact
     def __call__(self, qkv: Float[Array, "b n t c3"]) -> Float[Array, "b n t c"]:
         b, n, t, c3 = qkv.shape
-        d = c3 // 3 // self.heads
-        q_BxNxTxHxD, k_BxNxTxHxD, v_BxNxTxHxD = jnp.moveaxis(qkv.reshape(b, n, t, 3, self.heads, d), 3, 0)
-        logits = jnp.einsum("bnqhd,bnkhd->bnhqk", q_BxNxTxHxD * d**-0.5, k_BxNxTxHxD)
-        logits = logits.astype(jnp.float32) + self._position_bias()[None, None]
-        attention = jax.nn.softmax(logits, axis=-1).astype(qkv.dtype)
-        return jnp.einsum("bnhqk,bnkhd->bnqhd", attention, v_BxNxTxHxD).reshape(b, n, t, c3 // 3)
+        bias = self._position_bias()
+        h = self.heads
+        parts = jnp.split(qkv.reshape(b * n, t, c3), 3 * h, axis=-1)  # h queries, h keys, h values
+        # One head at a time: with the heads as an axis XLA transposes every operand, three times the cost.
+        heads = [attend(parts[i], parts[i + h], parts[i + 2 * h], bias[i]) for i in range(h)]
+        return jnp.concatenate(heads, axis=-1).reshape(b, n, t, c3 // 3)
 
     def _position_bias(self) -> Float[Array, "heads t t"]:
         # Only (2w-1)^2 of the t^2 offsets differ: the MLP runs on those and the table is gathered.
@@ -57,6 +57,19 @@ class WindowAttention(nn.Module):
         bias = torch_dense(self.heads, _POSITION_HIDDEN, name="meta_2")(hidden)
         tokens = self.window**2
         return bias.T[:, index.reshape(tokens, tokens)]
+
+
+def attend(
+    q: Float[Array, "n t d"], k: Float[Array, "n t d"], v: Float[Array, "n t d"], bias: Float[Array, "t t"]
+) -> Float[Array, "n t d"]:
+    """Attend with one head: softmax(q k / sqrt(d) + bias) v among a window's tokens, softmax in float32.
+
+    The sum divides the result and not the attention matrix, which saves a pass over the larger of the two.
+    """
+    logits = jnp.einsum("nqd,nkd->nqk", q * q.shape[-1] ** -0.5, k).astype(jnp.float32) + bias[None]
+    exponentials = jnp.exp(logits - jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True)))
+    total = exponentials.sum(axis=-1, keepdims=True)
+    return (jnp.einsum("nqk,nkd->nqd", exponentials.astype(v.dtype), v) / total).astype(v.dtype)
 
 
 class AttentionUnit(nn.Module):
