@@ -166,7 +166,7 @@ class Iassf(nn.Module):
         infrared_encoder = encoder if self.share_encoder else self._encoder("infrared_encoder")
         return encoder(visible), infrared_encoder(infrared)
 
-    def _estimate_density(self, feature: Feature, size: tuple[int, int]) -> Float[Array, "b h w"]:
+    def _estimate_density(self, feature: Feature, size: tuple[int, int]) -> Float[Array, "b hd wd"]:
         """Estimate H on the image's own pixels: the padding has no part in its statistics."""
         if not self._uses_density():
             return jnp.zeros((feature.shape[0], *size), jnp.float32)

@@ -11,6 +11,7 @@ import pytest
 from iassf_jax import models
 from iassf_jax.checkpoints.released_names import to_released
 from iassf_jax.core.errors import ConfigError, InputError
+from iassf_jax.models.inputs import check_inputs
 from iassf_jax.models.layers.windowed_attention import attention_blocks
 from tests.models import released_reference as reference
 
@@ -106,7 +107,7 @@ def test_estimated_density_agrees_with_opencv_up_to_single_grey_levels():
 def test_gradient_agrees_with_finite_differences_of_the_reference():
     model, variables = network()
     hazy, infrared = images()
-    haze = np.full((1, *SIZE), 0.4, np.float32)
+    haze = jnp.full((1, *SIZE), 0.4)
     weights = np.random.default_rng(4).standard_normal((1, *SIZE, 3)).astype(np.float32)
 
     @jax.jit
@@ -121,7 +122,7 @@ def test_gradient_agrees_with_finite_differences_of_the_reference():
 
     def reference_value(t: float) -> float:
         moved = jax.tree.map(lambda p, d: np.asarray(p, np.float64) + t * d, variables["params"], direction)
-        out = reference_outputs({"params": moved}, hazy, infrared, haze=haze[0].astype(np.float64))
+        out = reference_outputs({"params": moved}, hazy, infrared, haze=np.asarray(haze[0], np.float64))
         return float(((out["fused"] + out["restored"]) * weights).mean())
 
     step = 1e-5
@@ -192,10 +193,12 @@ def test_parameter_counts_are_the_released_ones():
 
 
 def test_initial_values_follow_the_released_rules():
-    model = models.create("iassf_released", prompt_size=8, fusion_prompt_size=8)
+    model = models.create(
+        "iassf_released", depths=(1, 1, 2, 1, 1), prompt_size=8, fusion_prompt_size=8, num_fusion_blocks=1
+    )
     params = jax.jit(model.init)(jax.random.key(0), *images((16, 16)))["params"]["dehaze"]
-    block = params["layer3"]["blocks_5"]
-    gain = (8 * 32) ** -0.25
+    block = params["layer3"]["blocks_1"]
+    gain = (8 * 6) ** -0.25
     assert np.std(block["mlp"]["mlp_0"]["kernel"]) == pytest.approx(gain * np.sqrt(2 / (96 + 384)), rel=0.02)
     assert np.std(block["attn"]["QK"]["kernel"]) == pytest.approx(np.sqrt(2 / (96 + 192)), rel=0.02)
     assert np.std(block["attn"]["conv"]["kernel"]) == pytest.approx(gain * np.sqrt(2 / (25 * 97)), rel=0.1)
@@ -225,6 +228,6 @@ def test_bad_settings_and_shapes_are_named():
     with pytest.raises(ConfigError, match="did you mean 'iassf_released'"):
         models.create("iassf_relased")
     with pytest.raises(InputError, match="does not fit"):
-        network()[0].apply(network()[1], hazy, infrared[:, 1:])
+        check_inputs(hazy, infrared[:, 1:])
     with pytest.raises(InputError, match="too small"):
-        network()[0].apply(network()[1], hazy[:, :15], infrared[:, :15])
+        check_inputs(hazy[:, :15], infrared[:, :15])

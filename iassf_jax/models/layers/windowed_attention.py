@@ -69,7 +69,8 @@ def attend(
     logits = jnp.einsum("nqd,nkd->nqk", q * q.shape[-1] ** -0.5, k).astype(jnp.float32) + bias[None]
     exponentials = jnp.exp(logits - jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True)))
     total = exponentials.sum(axis=-1, keepdims=True)
-    return (jnp.einsum("nqk,nkd->nqd", exponentials.astype(v.dtype), v) / total).astype(v.dtype)
+    weighted = jnp.einsum("nqk,nkd->nqd", exponentials.astype(v.dtype), v).astype(jnp.float32)
+    return (weighted / total).astype(v.dtype)
 
 
 class AttentionUnit(nn.Module):
