@@ -44,7 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--save", default="", metavar="KINDS", help=f"what else to write: {','.join(EXTRAS)}, or one of them")
     add("--tile", type=int, metavar="N", help="images above NxN pixels are tiled (default: by memory)")
     add(
-        "--batch", type=int, default=1, metavar="N", help="images of one shape computed together (default: 1)"
+        "--batch",
+        type=int,
+        default=1,
+        metavar="N",
+        help="images or tiles computed together; memory grows with N (default: 1)",
     )
     add(
         "--max-shapes",
@@ -172,7 +176,7 @@ def _print_summary(console: Console, report: FolderReport, layout: OutputLayout,
         console.print(line, style=style, soft_wrap=True, markup=False, highlight=False)
 
     count = len(report.written)
-    rate = f"{count / report.seconds:.2f} pairs/s" if report.seconds else ""
+    rate = f"{count / report.seconds:.3g} pairs/s" if report.seconds else ""
     say(f"{count} of {count + len(report.failures)} fused in {report.seconds:.1f} s ({rate}): {layout.root}")
     if report.tiled:
         pairs = ", ".join(f"{name} ({tiles} tiles)" for name, tiles in report.tiled.items())
