@@ -168,9 +168,7 @@ def _least_bytes(image: Image.Image) -> int:
     """Bytes of raw pixels the header promises, at least; 0 where a flat image may compress without bound."""
     if image.format not in ("PNG", "JPEG", "BMP"):
         return 0
-    bits = (
-        1 if image.mode in ("1", "L", "P") else 8 * len(image.getbands())
-    )
+    bits = 1 if image.mode in ("1", "L", "P") else 8 * len(image.getbands())
     return image.width * image.height * bits // 8
 
 
