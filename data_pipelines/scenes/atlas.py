@@ -77,7 +77,7 @@ class Atlas:
         opaque: bool = False,
     ) -> None:
         """Cover the share `mask` of every texel with another material; what is not named stays."""
-        box = _bounds(mask)
+        box = bounds(mask)
         if box is None:
             return
         mask = mask[box]
@@ -162,7 +162,7 @@ class Atlas:
         return maps
 
 
-def _bounds(mask: np.ndarray) -> tuple[slice, slice] | None:
+def bounds(mask: np.ndarray) -> tuple[slice, slice] | None:
     """Return the smallest box that holds all of the mask, None for an empty one."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:

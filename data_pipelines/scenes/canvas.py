@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from data_pipelines.scenes.atlas import Atlas
+from data_pipelines.scenes.atlas import Atlas, bounds
 from data_pipelines.scenes.camera import Camera, Vector
 from data_pipelines.scenes.labels import Label
 
@@ -75,7 +75,7 @@ class Panel:
         corners[:, 2] = np.maximum(corners[:, 2], 2.5)
         pixels = camera.project(corners)
         length = np.linalg.norm(pixels - np.roll(pixels, -1, axis=0), axis=1)
-        rows, columns = max(length[1], length[3]), 1.3 * max(length[0], length[2])
+        rows, columns = max(length[1], length[3]), 1.1 * max(length[0], length[2])
         return int(np.clip(rows, 4, limit)), int(np.clip(columns, 4, limit))
 
     def visible(self, camera: Camera) -> bool:
@@ -112,10 +112,10 @@ def draw_panel(canvas: Canvas, panel: Panel, atlas: Atlas, label: Label, *, reli
 
 
 def _compose(canvas: Canvas, region, to_plane, normal, atlas: Atlas, label: Label, relief: float) -> None:
-    across, down, forward = _plane_coordinates(region, to_plane)
-    reach = np.float32(relief if atlas.shape is not None else 0.0)
-    if not (forward - reach < canvas.forward[region]).any():
+    region = _in_front(canvas, region, to_plane, relief if atlas.shape is not None else 0.0)
+    if region is None:
         return
+    across, down, forward = _plane_coordinates(region, to_plane)
     maps = dict(zip(atlas.layers(), _sample(atlas, across, down), strict=True))
     covered = maps["color"][..., 3]
     if "shape" in maps:
@@ -123,17 +123,26 @@ def _compose(canvas: Canvas, region, to_plane, normal, atlas: Atlas, label: Labe
     shown = (covered > 0.004) & (forward < canvas.forward[region]) & (forward > NEAR)
     if not shown.any():
         return
-    covered *= shown
-    kept, here = 1 - covered[..., None], shown.astype(np.float32)[..., None]
-    _blend(canvas.color[region], kept, maps["color"][..., :3] * here)
-    _blend(canvas.surface[region], kept, maps["surface"] * here)
-    _blend(canvas.glow[region], kept, maps["glow"][..., :3] * here if "glow" in maps else None)
-    _blend(
-        canvas.normal[region], kept, maps["shape"][..., :3] * here if "shape" in maps else normal * (1 - kept)
-    )
+    if not shown.all():
+        for layer in maps.values():
+            layer *= shown[..., None]
+    kept = 1 - covered[..., None]
+    _blend(canvas.color[region], kept, maps["color"][..., :3])
+    _blend(canvas.surface[region], kept, maps["surface"])
+    _blend(canvas.glow[region], kept, maps["glow"][..., :3] if "glow" in maps else None)
+    _blend(canvas.normal[region], kept, maps["shape"][..., :3] if "shape" in maps else normal * (1 - kept))
     solid = covered >= 0.5
     canvas.forward[region] = np.where(solid, forward, canvas.forward[region])
     canvas.label[region] = np.where(solid, np.uint8(label), canvas.label[region])
+
+
+def _in_front(canvas: Canvas, region, to_plane, relief: float):
+    """Return the part of the region where the panel can be nearer than what is drawn; None where nowhere."""
+    forward = _plane_coordinates(region, to_plane)[2]
+    box = bounds(forward - np.float32(relief) < canvas.forward[region])
+    if box is None:
+        return None
+    return tuple(slice(w.start + b.start, w.start + b.stop) for w, b in zip(region, box, strict=True))
 
 
 def _blend(layer: np.ndarray, kept: np.ndarray, added: np.ndarray | None) -> None:
@@ -162,8 +171,9 @@ def _sample(atlas: Atlas, across, down) -> list[np.ndarray]:
     rows = _block(float(down[row, column] - down[row - 1, column]), height)
     maps = atlas.reduced(rows, columns)
     high, wide = maps[0].shape[0] - 2, maps[0].shape[1] - 2
-    x = np.nan_to_num(np.clip(across * wide + 0.5, -1, wide + 2), nan=-1.0).astype(np.float32)
-    y = np.nan_to_num(np.clip(down * high + 0.5, -1, high + 2), nan=-1.0).astype(np.float32)
+    # fmin and fmax put what is not a number outside of the maps too
+    x = np.fmin(np.fmax(across * np.float32(wide) + np.float32(0.5), -1), wide + 2)
+    y = np.fmin(np.fmax(down * np.float32(high) + np.float32(0.5), -1), high + 2)
     return [
         cv2.remap(each, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
         for each in maps

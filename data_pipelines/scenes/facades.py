@@ -40,6 +40,7 @@ DOORS = (
 GLASS = linear(46, 54, 60)
 CURTAINS = (linear(208, 200, 184), linear(184, 176, 160), linear(120, 112, 104))
 LAMPLIGHT = ((1.0, 0.72, 0.40), (1.0, 0.83, 0.56), (0.84, 0.95, 1.0), (0.9, 1.0, 0.86))
+LIMIT = 400  # texels a side of a face
 NEAREST = 1.2  # metres; street faces are cut off here, outside of the view
 
 
@@ -52,24 +53,31 @@ def draw_building(
         return
     rng = np.random.default_rng(building.seed)
     style = _draw_style(rng)
-    top, side = building.height, building.side
+    camera, side, tall = canvas.camera, building.side, building.height
     outer = building.front + side * building.depth
     if building.near > NEAREST and not _hidden_end(building, neighbours):
+        top = min(tall, _highest_visible(camera, building.near))
         origin = np.array([min(building.front, outer), top, building.near])
         end = Panel(origin, np.array([building.depth, 0, 0]), np.array([0.0, -top, 0]))
-        _draw_face(canvas, end, building.depth, style, mood, noise, rng, street=False)
+        _draw_face(canvas, end, tall, building.depth, style, mood, noise, rng, street=False)
+    top = min(tall, _highest_visible(camera, building.far))
     street_face = Panel(
         np.array([building.front, top, near]),
         np.array([0.0, 0, building.far - near]),
         np.array([0.0, -top, 0]),
     )
-    _draw_face(canvas, street_face, building.far - near, style, mood, noise, rng, street=True)
+    _draw_face(canvas, street_face, tall, building.far - near, style, mood, noise, rng, street=True)
 
 
 def _first_visible(camera: Camera, x: float) -> float:
     """Return the forward distance from which on an upright line at `x` is within the image's width."""
     margin = camera.centre_u if x < 0 else camera.width - camera.centre_u
     return max(NEAREST, 0.97 * abs(x) * camera.focal / margin)
+
+
+def _highest_visible(camera: Camera, z: float) -> float:
+    """Return the height above which everything up to the distance `z` is above the image."""
+    return 0.3 + camera.elevation + z * max(camera.centre_v, 1.0) / camera.focal
 
 
 def _hidden_end(building: Building, neighbours: Sequence[Building]) -> bool:
@@ -101,14 +109,15 @@ def _draw_style(rng: np.random.Generator) -> dict:
     }
 
 
-def _draw_face(canvas, panel, length, style, mood, noise, rng, *, street: bool) -> None:
+def _draw_face(canvas, panel, height, length, style, mood, noise, rng, *, street: bool) -> None:
+    """Paint and draw one face; the panel may leave out the top of the wall, which is `height` metres high."""
     if not panel.visible(canvas.camera):
         return
-    rows, columns = panel.texels(canvas.camera)
-    height = -float(panel.down[1])
+    rows, columns = panel.texels(canvas.camera, limit=LIMIT)
+    top = -float(panel.down[1])
     along = (np.arange(columns, dtype=np.float32) + 0.5) / columns * np.float32(length)
-    up = np.float32(height) * (1 - (np.arange(rows, dtype=np.float32) + 0.5) / rows)
-    step = (height / rows, length / columns)
+    up = np.float32(top) * (1 - (np.arange(rows, dtype=np.float32) + 0.5) / rows)
+    step = (top / rows, length / columns)
     atlas = Atlas.blank((rows, columns), color=style["wall"], temperature=mood.air + style["warmth"])
     _wall(atlas, along, up, step, height, style, noise, rng)
     _windows(atlas, along, up, step, height, length, style, mood, rng)
@@ -201,7 +210,7 @@ def _ground_floor(
     width, base = length / units, style["base"]
     ones = np.ones_like(along)
     atlas.paint(np.outer(band(up, -1, 0.45, step[0]), ones) * 0.8, color=linear(96, 92, 88))
-    goods = noise.patch(rng, atlas.size, texels=150.0, smooth=False)
+    goods = _goods(along, up, length, rng)
     for unit in range(units if shop else 0):
         left = unit * width
         kind = rng.choice(["shop", "door", "garage", "wall"], p=[0.4, 0.25, 0.15, 0.2])
@@ -215,6 +224,16 @@ def _ground_floor(
             atlas.paint(opening, color=tone, temperature=mood.air + 0.5, emissivity=0.85)
             ribs = 1 - 0.18 * opening * (np.mod(up, np.float32(0.25)) < 0.05)[:, None]
             atlas.scale_color(ribs)
+
+
+def _goods(along, up, length: float, rng: np.random.Generator) -> np.ndarray:
+    """Return brightness, about -1 to 1, of what stands on the shelves behind shop windows."""
+    columns, rows = int(length / 0.22) + 1, 8
+    table = rng.uniform(-1, 1, (rows, columns)).astype(np.float32)
+    # the edge of a shelf is a dark line under each row
+    shelf = 0.5 * (np.mod(up, np.float32(0.4)) < 0.05).astype(np.float32)
+    row, column = (up / np.float32(0.4)).astype(int), (along / np.float32(0.22)).astype(int)
+    return table[np.clip(row, 0, rows - 1)][:, np.clip(column, 0, columns - 1)] - shelf[:, None]
 
 
 def _shop(atlas: Atlas, along, up, step, left, width, base, goods, mood: Mood, rng) -> None:
@@ -244,7 +263,7 @@ def _shop(atlas: Atlas, along, up, step, left, width, base, goods, mood: Mood, r
     writing = np.outer(
         band(up, 2.8, base - 0.42, step[0]), letters * (along > left + 0.7) * (along < left + width - 0.8)
     )
-    strokes = (goods > -0.2).astype(np.float32)
+    strokes = (np.mod(along[None, :] * 9 + 3 * np.sin(up[:, None] * 23), 2) < 1.4).astype(np.float32)
     atlas.paint((writing * strokes).astype(np.float32), color=ink)
     if rng.random() < 0.5:
         stripes = np.where(np.mod(along, np.float32(0.8)) < 0.4, 1.0, 0.35)[None, :, None]

@@ -1,7 +1,7 @@
 """Light on the composed surfaces: sun with shadows of houses, trees and things, sky, lamps, reflections."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from data_pipelines.scenes.canvas import Canvas
 from data_pipelines.scenes.furniture import lamp_position
@@ -179,12 +179,13 @@ class Lighting:
         beam = np.exp(-((right / 0.42) ** 2))
         return 9.0 * beam * cut * (0.1 + facing) / (12.0 + self.z**1.75)
 
-    def reflection(self) -> Float[np.ndarray, "h w 3"]:
-        """Return what a mirror in place of each pixel would show: sky above, street below."""
-        right, up, length = self.ray
-        along = (self.normal[..., 0] * right + self.normal[..., 1] * up + self.normal[..., 2]) / length
-        rise = up / length - 2 * along * self.normal[..., 1]
-        wave = 0.10 * self.noise.at(self.x * 9 + self.z * 4, self.y * 14)
+    def reflection(self, where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n 3"]:
+        """Return what a mirror in place of each chosen pixel would show: sky above, street below."""
+        right, up, length = (np.broadcast_to(part, where.shape)[where] for part in self.ray)
+        normal = self.normal[where]
+        along = (normal[:, 0] * right + normal[:, 1] * up + normal[:, 2]) / length
+        rise = up / length - 2 * along * normal[:, 1]
+        wave = 0.10 * self.noise.at(self.x * 9 + self.z * 4, self.y * 14)[where]
         open_sky = np.clip((rise + wave - 0.12) / 0.3, 0, 1)[..., None]
         high = np.clip(rise, 0, 1)[..., None]
         sky = (
@@ -223,5 +224,7 @@ def illuminate(
         + light.lamps() * (0.25 + 0.75 * share[..., None])
     )
     gloss = canvas.surface[..., 3:4]
-    shown = canvas.color * incoming * (1 - 0.5 * gloss)
-    return (shown + canvas.glow + gloss * light.reflection()).astype(np.float32), sunlight
+    shown = canvas.color * incoming * (1 - 0.5 * gloss) + canvas.glow
+    mirrors = gloss[..., 0] > 0.01
+    shown[mirrors] += gloss[mirrors] * light.reflection(mirrors)
+    return shown.astype(np.float32), sunlight

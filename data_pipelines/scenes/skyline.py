@@ -27,7 +27,7 @@ def draw_skyline(canvas: Canvas, mood: Mood, noise: NoiseTile, rng: np.random.Ge
 
 
 def _block(panel: Panel, width, height, mood: Mood, noise: NoiseTile, rng, canvas: Canvas) -> Atlas:
-    rows, columns = (2 * n for n in panel.texels(canvas.camera, limit=90))
+    rows, columns = (n + n // 2 for n in panel.texels(canvas.camera, limit=100))
     atlas = Atlas.blank((rows, columns), color=TONES[rng.integers(len(TONES))], temperature=mood.air + 1.5)
     x = (np.arange(columns) + 0.5) / columns * width
     y = (1 - (np.arange(rows) + 0.5) / rows) * height
@@ -53,7 +53,7 @@ def _tree_line(canvas: Canvas, distance: float, mood: Mood, noise: NoiseTile, rn
     )
     if not panel.visible(canvas.camera):
         return
-    rows, columns = panel.texels(canvas.camera, limit=700)
+    rows, columns = panel.texels(canvas.camera, limit=400)
     atlas = Atlas.blank((rows, columns), color=linear(74, 88, 58), temperature=mood.air, alpha=0.0)
     outline = 0.45 + 0.14 * noise.patch(rng, (1, columns), texels=220.0)
     rough = noise.patch(rng, (rows, columns), texels=420.0, smooth=False)

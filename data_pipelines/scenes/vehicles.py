@@ -94,7 +94,7 @@ class Body:
         origin = np.array([self.vehicle.x + left, top, self.vehicle.z + start])
         return Panel(origin, np.asarray(across, float), np.asarray(down, float))
 
-    def _sheet(self, panel: Panel, *, limit: int = 320) -> Atlas | None:
+    def _sheet(self, panel: Panel, *, limit: int = 240) -> Atlas | None:
         """Return painted metal for a panel, or None where it cannot be seen."""
         if not panel.visible(self.canvas.camera):
             return None
