@@ -8,6 +8,7 @@ from iassf_jax.core.errors import ConfigError
 from iassf_jax.models.layers.initializers import torch_dense
 from iassf_jax.models.layers.prompting import PromptEmbedding
 from iassf_jax.models.layers.restormer import RestormerOptions, restormer_block
+from iassf_jax.ops.padding import spatial_size
 from iassf_jax.ops.resize import resize_bilinear
 
 FUSION_LAYOUTS = ("u", "flat")
@@ -33,7 +34,7 @@ class FusionBlock(nn.Module):
         x = torch_dense(self.width, x.shape[-1], name="project", use_bias=False, dtype=dtype)(x)
         x = restormer_block(self.heads, self.options, name="block")(x)
         if prompt is not None:
-            resized = resize_bilinear(prompt, x.shape[1:3], align_corners=False)
+            resized = resize_bilinear(prompt, spatial_size(x), align_corners=False)
             to_width = torch_dense(
                 self.width, prompt.shape[-1], name="project_prompt", use_bias=False, dtype=dtype
             )
@@ -93,7 +94,7 @@ class MultiStageFusion(nn.Module):
             stages.append(x)
         for level in reversed(range(levels - 1)):
             skip = stages[level]
-            x = resize_bilinear(x, skip.shape[1:3], align_corners=False)
+            x = resize_bilinear(x, spatial_size(skip), align_corners=False)
             x, prompt = self._block(len(stages), level, width, x, prompt)
             residual = torch_dense(
                 x.shape[-1], x.shape[-1], name=f"skip_{level + 1}", dtype=self.options.dtype

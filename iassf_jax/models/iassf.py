@@ -24,7 +24,7 @@ from iassf_jax.models.layers.restormer import (
     RestormerU,
     restormer_block,
 )
-from iassf_jax.ops.padding import crop, pad_to_multiple
+from iassf_jax.ops.padding import crop, pad_to_multiple, spatial_size
 
 Image = Float[Array, "b h w 3"]
 Feature = Float[Array, "b h w c"]
@@ -137,7 +137,7 @@ class Iassf(nn.Module):
           InputError: shapes that do not fit, or a density for an ablation that uses none.
         """
         check_inputs(hazy, infrared, haze_density)
-        if haze_density is not None and not self._uses_density():
+        if haze_density is not None and not self.uses_haze_density:
             raise InputError(f"ablation {self.ablation!r} uses no haze density, but one is given")
         fusion = self._fusion()
         multiple = max(self._restoration_multiple(), fusion.size_multiple)
@@ -146,7 +146,7 @@ class Iassf(nn.Module):
         f_vi, f_ir = self._encode(visible, thermal)
         if haze_density is None:
             haze_density = self._estimate_density(f_vi, size)
-        mixed, taps = self._inject_infrared(f_vi, f_ir, pad_density(haze_density, visible.shape[1:3]))
+        mixed, taps = self._inject_infrared(f_vi, f_ir, pad_density(haze_density, spatial_size(visible)))
         f_restored = self._transformer()(mixed)
         restored = self._restored_image(f_restored, visible)
         prompt = self._fusion_prompt((f_restored if self.fusion_prompt_source == "restored" else f_vi) - f_ir)
@@ -168,7 +168,7 @@ class Iassf(nn.Module):
 
     def _estimate_density(self, feature: Feature, size: tuple[int, int]) -> Float[Array, "b hd wd"]:
         """Estimate H on the image's own pixels: the padding has no part in its statistics."""
-        if not self._uses_density():
+        if not self.uses_haze_density:
             return jnp.zeros((feature.shape[0], *size), jnp.float32)
         return estimate_haze_density(
             crop(feature, size),
@@ -215,7 +215,9 @@ class Iassf(nn.Module):
     def _fusion_prompt(self, difference: Feature) -> Feature | None:
         return None if self.ablation == "wo_pvi" else self._prompt_generation("fusion_prompt")(difference)
 
-    def _uses_density(self) -> bool:
+    @property
+    def uses_haze_density(self) -> bool:
+        """Whether a haze density is part of the network; two ablations do without."""
         return self.ablation not in ("wo_fir", "wo_hde")
 
     def _restoration_multiple(self) -> int:

@@ -21,7 +21,7 @@ from iassf_jax.models.layers.resizing import PatchMerge, PatchSplit, ReflectConv
 from iassf_jax.models.layers.windowed_attention import EncoderBlock, MainLayer, embed_prompt
 from iassf_jax.models.prompts import mix_prompts, pool_init
 from iassf_jax.models.released_fusion import FusionNetwork
-from iassf_jax.ops.padding import crop, pad_to_multiple
+from iassf_jax.ops.padding import crop, pad_to_multiple, spatial_size
 
 Image = Float[Array, "b h w 3"]
 Taps = dict[str, Array]
@@ -79,7 +79,7 @@ class IassfReleased(nn.Module):
         padded_hazy, size = pad_to_multiple(2.0 * hazy - 1.0, multiple)
         padded_infrared, _ = pad_to_multiple(2.0 * infrared - 1.0, multiple)
         if haze_density is not None:
-            haze_density = pad_density(haze_density, padded_hazy.shape[1:3])
+            haze_density = pad_density(haze_density, spatial_size(padded_hazy))
         restored, infrared3, dehaze_taps = self._dehaze_network()(padded_hazy, padded_infrared, haze_density)
         fused, fusion_taps = self._fusion_network(stages)(restored, infrared3)
         taps = {f"dehaze/{k}": v for k, v in dehaze_taps.items()} | {
@@ -245,7 +245,7 @@ class PromptGenerationAndEmbedding(nn.Module):
         pool = self.param(
             "prompt_param", pool_init, (self.num_prompts, self.prompt_size, self.prompt_size, c)
         )
-        mixed = mix_prompts(pool, weights, visible.shape[1:3]).astype(self.dtype)
+        mixed = mix_prompts(pool, weights, spatial_size(visible)).astype(self.dtype)
         prompt = torch_conv(c, c, 3, name="conv3x3_gen", padding=1, use_bias=False, dtype=self.dtype)(mixed)
         embedded, taps = embed_prompt(
             infrared, prompt, heads=self.heads, window=self.window, gain=self.gain, dtype=self.dtype,

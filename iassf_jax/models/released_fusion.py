@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from iassf_jax.models.layers.initializers import torch_conv, torch_dense
 from iassf_jax.models.layers.windowed_attention import EncoderBlock, embed_prompt
 from iassf_jax.models.prompts import mix_prompts, pool_init
+from iassf_jax.ops.padding import spatial_size
 from iassf_jax.ops.resize import resize_bilinear
 
 Image = Float[Array, "b h w 3"]
@@ -73,7 +74,7 @@ class FusionNetwork(nn.Module):
         base, taps = FusionPromptGeneration(
             self.width, self.prompt_size, self.num_prompts, self.dtype, name="prompt_gen_block"
         )(visible, infrared)
-        h, w = base.shape[1:3]
+        h, w = spatial_size(base)
         scaled = [base] + [
             resize_bilinear(base, (h // 2**i, w // 2**i), align_corners=True) for i in range(1, self.stages)
         ]
@@ -109,7 +110,7 @@ class FusionPromptGeneration(nn.Module):
         pool = self.param(
             "prompt_param", pool_init, (self.num_prompts, self.prompt_size, self.prompt_size, c)
         )
-        mixed = mix_prompts(pool, weights, visible.shape[1:3], align_corners=True).astype(self.dtype)
+        mixed = mix_prompts(pool, weights, spatial_size(visible), align_corners=True).astype(self.dtype)
         smoothed = torch_conv(c, c, 3, name="conv3x3", padding=1, use_bias=False, dtype=self.dtype)(mixed)
         prompt = torch_dense(c, c, name="adjust_channels", use_bias=False, dtype=self.dtype)(smoothed)
         return prompt, {

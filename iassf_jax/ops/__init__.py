@@ -10,7 +10,7 @@ from iassf_jax.ops.depthwise import conv, depthwise_conv
 from iassf_jax.ops.filters import box_mean, max_filter, min_filter
 from iassf_jax.ops.gradients import sobel, sobel_magnitude_l1
 from iassf_jax.ops.guided_filter import guided_filter
-from iassf_jax.ops.padding import crop, pad_to_multiple, reflect_pad
+from iassf_jax.ops.padding import crop, pad_to_multiple, reflect_pad, spatial_size
 from iassf_jax.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from iassf_jax.ops.resize import downscale_area, resize_bilinear
 from iassf_jax.ops.scattering import scatter, transmission_from_depth, unscatter
@@ -38,6 +38,7 @@ __all__ = [
     "scatter",
     "sobel",
     "sobel_magnitude_l1",
+    "spatial_size",
     "transmission",
     "transmission_from_depth",
     "unscatter",

@@ -10,6 +10,12 @@ from iassf_jax.ops.arguments import check_at_least, check_images
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
+def spatial_size(x: Float[Array, "b h w c"]) -> tuple[int, int]:
+    """Return (h, w)."""
+    _, h, w, _ = x.shape
+    return h, w
+
+
 def reflect_pad(x: Float[Array, "b h w c"], pads: Pads) -> Float[Array, "b H W c"]:
     """Mirror images at their borders without repeating the edge pixel, as `numpy.pad(mode="reflect")` does.
 

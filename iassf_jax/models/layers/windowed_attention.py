@@ -17,7 +17,7 @@ from iassf_jax.models.layers.initializers import (
 )
 from iassf_jax.models.layers.norms import RescaledLayerNorm
 from iassf_jax.ops.depthwise import depthwise_conv
-from iassf_jax.ops.padding import reflect_pad
+from iassf_jax.ops.padding import reflect_pad, spatial_size
 from iassf_jax.ops.windows import window_merge, window_partition
 
 _POSITION_HIDDEN = 256  # width of the position MLP
@@ -101,11 +101,11 @@ class AttentionUnit(nn.Module):
         return self._dense(c, "proj", self.gain)(sum(branches[1:], branches[0]))
 
     def _attend(self, qkv: Float[Array, "b h w c3"]) -> Float[Array, "b h w c"]:
-        h, w = qkv.shape[1:3]
+        h, w = spatial_size(qkv)
         pad_bottom = (self.shift + (-h) % self.window) % self.window
         pad_right = (self.shift + (-w) % self.window) % self.window
         padded = reflect_pad(qkv, ((self.shift, pad_bottom), (self.shift, pad_right)))
-        size = padded.shape[1:3]
+        size = spatial_size(padded)
         windows = window_partition(padded, self.window)
         attended = WindowAttention(self.heads, self.window, name="attn")(windows)
         merged = window_merge(attended, self.window, size)
