@@ -18,8 +18,8 @@ from iassf_jax.core.compilation import enable_compilation_cache
 from iassf_jax.core.config import load_config
 from iassf_jax.core.errors import InputError
 
-_SIZE = (240, 320)  # pixels, height and width of the scenes
-_TRAIN, _VAL = 40, 6  # scenes
+_SIZE = (192, 256)  # pixels, height and width of the scenes
+_TRAIN, _VAL = 24, 4  # scenes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
