@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_PACKAGES = ("checkpoints", "core", "evaluation", "inference", "losses", "metrics", "models", "ops", "training")
+_PACKAGES = (
+    "checkpoints",
+    "core",
+    "evaluation",
+    "inference",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "training",
+)
 __all__ = ["Fuser", "__version__", *_PACKAGES]
 
 if TYPE_CHECKING:

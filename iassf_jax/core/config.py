@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 from iassf_jax.core.errors import ConfigError
 
@@ -29,7 +29,7 @@ def load_config(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Conf
       path_or_name: a Python file, or the name of one of the installed `configs` ("cpu_small", "cpu_small.py",
         "configs/cpu_small.py").
       overrides: words of the form "config.optimizer.learning_rate=1e-4", with or without leading dashes.
-        Sequences are written as "24,48" or "(24, 48)"; "none" clears an option that may be empty.
+        Sequences are written as "24,48" or "(24, 48)"; "none" clears an option that may be None.
 
     Raises:
       ConfigError: no such file, a file without `get_config`, a misspelt option (the nearest valid one is
@@ -123,7 +123,10 @@ def _override(config: ConfigDict, word: str) -> None:
         raise ConfigError(
             f"config.{match[1]} is a group of options: set one of {', '.join(node[key].keys())}"
         )
-    node[key] = _parse(match[2], node[key], node.get_type(key), f"config.{match[1]}")
+    if match[2].strip().lower() == "none" and _may_be_none(node, key):
+        node[key] = None
+    else:
+        node[key] = _parse(match[2], node[key], node.get_type(key), f"config.{match[1]}")
 
 
 def _check_key(node: ConfigDict, key: str, seen: str, dotted: str) -> None:
@@ -135,10 +138,13 @@ def _check_key(node: ConfigDict, key: str, seen: str, dotted: str) -> None:
     raise ConfigError(f"there is no option config.{dotted}{hint} {seen} has {', '.join(sorted(known))}")
 
 
+def _may_be_none(node: ConfigDict, key: str) -> bool:
+    """Whether the option was declared with `config_dict.placeholder`, which is how files allow None."""
+    return isinstance(dict(node.items(preserve_field_references=True))[key], FieldReference)
+
+
 def _parse(text: str, default: Any, kind: type, name: str) -> Any:
     """Read `text` as the type of the option's default; `kind` is the type where the default is None."""
-    if default is None and text.strip().lower() in ("none", ""):
-        return None
     try:
         if kind is bool:
             return _BOOLEANS[text.strip().lower()]

@@ -75,8 +75,8 @@ class Validator:
                 return None
             batch = {key: value[None] for key, value in example.items() if key != "name"}
             measured, images = self._measure(params, batch, device_alpha)
-            # Fetched per image: the host does not run ahead of the device, and a stop is noticed at once.
-            measured = jax.device_get(measured)
+            # The host does not run ahead of the device, so that a stop is noticed at once.
+            jax.block_until_ready(images)
             records = {k: records[k].merge(r) if k in records else r for k, r in measured.items()}
             if len(pictures) < num_pictures:
                 pictures.append(_picture(example, images))

@@ -1,7 +1,8 @@
 """Depthwise and dense convolutions in the form that runs fastest here.
 
-XLA's grouped convolution is 20 to 50 times slower on CPU than a sum of shifted images, so depthwise layers
-are such sums. The weight gradient is one reduction per tap: XLA's own transpose of the sum is slow.
+XLA's grouped convolution is over 20 times slower on CPU than a sum of shifted images, so depthwise layers are
+such sums with a gradient of their own. Measured with 5x5 taps, 24 channels, 256x256 pixels, in CPU time:
+forward 3 ms against 63 ms; gradient 40 ms against 240 ms (grouped) and 205 ms (XLA's transpose of the sum).
 """
 
 import functools
@@ -125,6 +126,7 @@ def _depthwise(x: Array, kernel: Array, padding: Border) -> Array:
 
 
 def _depthwise_forward(x: Array, kernel: Array, padding: Border) -> tuple[Array, tuple[Array, Array]]:
+    # The image is kept and padded again: cheaper than keeping a second, padded copy until the backward pass.
     return _depthwise(x, kernel, padding), (x, kernel)
 
 
@@ -135,12 +137,12 @@ def _depthwise_backward(padding: Border, saved: tuple[Array, Array], g: Array) -
     padded, fold_border = jax.vjp(lambda image: _pad(image, radius, radius, padding), x)
     # The gradient of a correlation is the correlation with the flipped kernel, one kernel wider.
     edge = ((0, 0), (size - 1, size - 1), (size - 1, size - 1), (0, 0))
-    (x_gradient,) = fold_border(_shifted_sum(jnp.pad(g, edge), kernel[::-1, ::-1]))
-    wide = g.astype(jnp.float32)
-    taps = [
-        jnp.sum(part.astype(jnp.float32) * wide, axis=(0, 1, 2)) for part in _shifts(padded, size, g.shape)
-    ]
-    return x_gradient, jnp.stack(taps).reshape(kernel.shape).astype(kernel.dtype)
+    wide = _shifted_sum(jnp.pad(g, edge), kernel[::-1, ::-1])
+    (x_gradient,) = fold_border(wide)
+    taps = lax.platform_dependent(
+        padded.astype(jnp.float32), g.astype(jnp.float32), cpu=_tap_sums_in_blocks, default=_tap_sums
+    )
+    return x_gradient, taps.reshape(kernel.shape).astype(kernel.dtype)
 
 
 _depthwise.defvjp(_depthwise_forward, _depthwise_backward)
@@ -149,11 +151,45 @@ _depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 def _shifted_sum(padded: Array, kernel: Array) -> Array:
     size = kernel.shape[0]
     b, h, w, c = padded.shape
-    taps = kernel.astype(padded.dtype).reshape(size * size, 1, 1, 1, c)
-    parts = _shifts(padded, size, (b, h - size + 1, w - size + 1, c))
-    return functools.reduce(lax.add, [part * taps[k] for k, part in enumerate(parts)])
+    h, w = h - size + 1, w - size + 1
+    taps = kernel.astype(padded.dtype).reshape(size, size, 1, 1, 1, c)
+    # Fused into the sum, the border would be worked out anew for each tap: three times slower.
+    padded = lax.optimization_barrier(padded)
+    terms = [padded[:, i : i + h, j : j + w, :] * taps[i, j] for i in range(size) for j in range(size)]
+    return functools.reduce(lax.add, terms)
 
 
-def _shifts(padded: Array, size: int, shape: tuple[int, ...]) -> list[Array]:
-    h, w = shape[1:3]
-    return [padded[:, i : i + h, j : j + w, :] for i in range(size) for j in range(size)]
+def _tap_sums(padded: Array, g: Array) -> Array:
+    """Gradient of the taps, [k*k, c]: for each shift, the sum over all pixels of image times gradient."""
+    h, w = g.shape[1:3]
+    rows, columns = padded.shape[1] - h + 1, padded.shape[2] - w + 1
+    sums = [
+        jnp.sum(padded[:, i : i + h, j : j + w, :] * g, axis=(0, 1, 2))
+        for i in range(rows)
+        for j in range(columns)
+    ]
+    return jnp.stack(sums)
+
+
+def _tap_sums_in_blocks(padded: Array, g: Array) -> Array:
+    """`_tap_sums` for CPUs in a third of the time: 33 against 100 ms for the layer measured above.
+
+    XLA's CPU reductions add one number after the other. Adding eight blocks of rows and then eight blocks of
+    columns elementwise, in vector instructions, leaves a sixty-fourth of the numbers to the reduction.
+    """
+    blocks = 8
+    b, h, w, c = g.shape
+    columns = padded.shape[2] - w + 1
+    taps = (padded.shape[1] - h + 1) * columns
+    fill = ((0, 0), (0, -h % blocks), (0, -w % blocks), (0, 0))
+    padded, g = jnp.pad(padded, fill), jnp.pad(g, fill)
+    h, w = g.shape[1:3]
+
+    def tap_sum(tap: Array) -> Array:
+        product = lax.dynamic_slice(padded, (0, tap // columns, tap % columns, 0), g.shape) * g
+        rows = product.reshape(b, blocks, h // blocks, w, c)
+        row_sums = functools.reduce(lax.add, [rows[:, k] for k in range(blocks)])
+        parts = row_sums.reshape(b, h // blocks, blocks, w // blocks, c)
+        return jnp.sum(functools.reduce(lax.add, [parts[:, :, k] for k in range(blocks)]), axis=(0, 1, 2))
+
+    return lax.map(tap_sum, jnp.arange(taps))

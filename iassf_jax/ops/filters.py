@@ -2,7 +2,9 @@
 
 Windows grow by doubling: a window of 2w pixels is two windows of w pixels side by side. That is few
 operations to compile, and it sums in pairs, so float32 keeps its accuracy where cumulative sums would lose it
-(2e-3 in the haze density at 480x640, because a variance is a small difference of large sums).
+(2e-3 in the haze density at 480x640, because a variance is a small difference of large sums). Measured on CPU
+at 480x640: box of 60 pixels 0.9 ms, `lax.reduce_window` by axis 1.7 ms, products with banded matrices 7 ms;
+minimum over 15 pixels 0.9 ms, `lax.reduce_window` by axis 1.3 ms, in two dimensions 70 ms.
 """
 
 import functools

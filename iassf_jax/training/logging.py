@@ -88,7 +88,7 @@ class RunLog:
         self._metrics, self._timing = JsonLines(workdir / METRICS_FILE), JsonLines(workdir / TIMING_FILE)
         self._steps, self._batch_size, self._rate = steps, batch_size, rate
         self._console = console
-        self._since, self._clock = start, time.monotonic()
+        self._since, self._clock, self._compiled = start, time.monotonic(), False
         self._bar = _bar(console) if console.is_terminal else None
         if self._bar is not None:
             self._task = self._bar.add_task("training", total=steps, completed=start, status="compiling")
@@ -107,13 +107,15 @@ class RunLog:
     def training(self, step: int, means: Mapping[str, float]) -> None:
         """Write the means of the steps since the last line, with the rate of the last of them."""
         self._metrics.write(step=step, kind="train", **means, learning_rate=self._rate(step - 1))
-        seconds = (time.monotonic() - self._clock) / max(step - self._since, 1)
-        speed = self._batch_size / seconds
-        self._timing.write(step=step, kind="train", seconds_per_step=seconds, images_per_second=speed)
-        losses = " ".join(
+        status = " ".join(
             f"{k.removeprefix('loss/')} {v:.4f}" for k, v in means.items() if k.startswith("loss/")
         )
-        self._show(f"{losses}, {speed:.1f} images/s", step)
+        if step > self._since:
+            seconds = (time.monotonic() - self._clock) / (step - self._since)
+            speed = self._batch_size / seconds
+            self._timing.write(step=step, kind="train", seconds_per_step=seconds, images_per_second=speed)
+            status = f"{status}, {speed:.1f} images/s"
+        self._show(status, step)
         self._since, self._clock = step, time.monotonic()
 
     def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -125,7 +127,9 @@ class RunLog:
         self._since = step
 
     def advance(self, step: int) -> None:
-        """Move the bar."""
+        """Move the bar; time is taken from the end of the first step on, which compiles."""
+        if not self._compiled:
+            self._compiled, self._since, self._clock = True, step, time.monotonic()
         if self._bar is not None:
             self._bar.update(self._task, completed=step)
 

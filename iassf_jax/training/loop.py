@@ -7,7 +7,7 @@ whoever resumes from it takes the turn up where it was left.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ Evaluate = Callable[[Any, int], dict[str, float] | None]
 """(params, step) -> metrics, or None when the evaluation was broken off."""
 
 
+@runtime_checkable
 class Log(Protocol):
     """Where a run reports to."""
 
@@ -124,9 +125,9 @@ def train(
         step, progress.evaluation = step + 1, None
         progress.window.add(step, names, records, finite)
 
+        log.advance(step)
         if schedule.due(step, schedule.log_every):
             log.training(step, progress.window.means())
-        log.advance(step)
 
 
 def _to_device(batch: Mapping[str, Any]) -> tuple[list[str], dict[str, Array]]:

@@ -86,13 +86,15 @@ class _Run:
         self.config, self.workdir, self.console = config, workdir, console
         self.plain = json.loads(to_json(config))  # as it is saved: tuples are lists
         self.allow_changes = allow_changes
-        settings.check(config)
+        settings.check(config.to_dict())
         self.model = models.create(config.model.to_dict())
-        self.optimizer = make_optimizer(config.optimizer, steps=config.steps)
+        self.optimizer = make_optimizer(config.optimizer.to_dict(), steps=config.steps)
         self.schedule = loop.Schedule(
             config.steps, config.log_every, config.eval_every, config.checkpoint_every
         )
-        self.validator = Validator(self.model, loss_options=config.loss) if config.data.val else None
+        self.validator = (
+            Validator(self.model, loss_options=config.loss.to_dict()) if config.data.val else None
+        )
         self.progress = loop.Progress(_batches(config))
         if config.data.val:
             _examples(config)  # a wrong folder is noticed now, not at the first validation
@@ -149,15 +151,15 @@ class _Run:
         return make_train_step(
             self.model,
             self.optimizer,
-            augment_options=self.config.augment,
-            loss_options=self.config.loss,
+            augment_options=self.config.augment.to_dict(),
+            loss_options=self.config.loss.to_dict(),
         )
 
     def _open_log(self, start: int) -> logging.RunLog:
         evaluated = self.progress.evaluation is not None
         for name in (logging.METRICS_FILE, logging.TIMING_FILE):
             logging.rewind(self.workdir / name, step=start, evaluated=evaluated)
-        rate = make_schedule(self.config.optimizer, steps=self.config.steps)
+        rate = make_schedule(self.config.optimizer.to_dict(), steps=self.config.steps)
         return logging.RunLog(
             self.workdir,
             start=start,
@@ -202,7 +204,7 @@ class _Run:
         lines = (
             f"network    {config.model.name}, {sum(counts.values()):,} parameters ({parts})",
             f"devices    {jax.device_count()} x {', '.join(kinds)} ({jax.default_backend()})",
-            f"data       {config.data.train}, batches of {config.data.batch_size} at {config.data.crop} pixels",
+            f"data       {config.data.train}, {config.data.batch_size} crops of {config.data.crop} pixels",
             f"validation {config.data.val or 'none'}, every {config.eval_every} steps",
             f"steps      {start} to {config.steps}, a checkpoint every {config.checkpoint_every}{goes_on}",
         )

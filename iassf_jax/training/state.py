@@ -28,7 +28,10 @@ def init_state(model: nn.Module, optimizer: optax.GradientTransformation, *, see
 
     One compiled function makes it, so that under shardings the parameters are born where they live.
     """
-    return jax.jit(_initializer(model, optimizer))(stream_key(seed, "init"))
+    # Runs once, and on a CPU hundreds of random draws take long to optimise: half a minute on two cores.
+    quick = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+    options = quick if jax.default_backend() == "cpu" else None
+    return jax.jit(_initializer(model, optimizer), compiler_options=options)(stream_key(seed, "init"))
 
 
 def abstract_state(model: nn.Module, optimizer: optax.GradientTransformation) -> Any:

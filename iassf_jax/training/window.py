@@ -37,10 +37,13 @@ class LogWindow:
           TrainingError: a loss or gradient was not finite; the message has the step and the batch's names.
         """
         for step, names, records, finite in self._pending:
-            records, finite = jax.device_get((records, finite))
+            sums = {name: [record.total, record.count] for name, record in records.items()}
+            sums, finite = jax.device_get((sums, finite))
             if not finite:
-                raise TrainingError(_diagnosis(step, names, records))
-            self._fetched.append({k: [float(r.total), float(r.count)] for k, r in records.items()})
+                raise TrainingError(_diagnosis(step, names, sums))
+            self._fetched.append(
+                {name: [float(total), float(count)] for name, (total, count) in sums.items()}
+            )
         self._pending.clear()
 
     def means(self) -> dict[str, float]:
@@ -56,8 +59,8 @@ class LogWindow:
         return [{key: list(map(float, value)) for key, value in entry.items()} for entry in self._fetched]
 
 
-def _diagnosis(step: int, names: list[str], records: Mapping[str, Any]) -> str:
-    values = ", ".join(f"{key} {float(record.total / record.count):.4g}" for key, record in records.items())
+def _diagnosis(step: int, names: list[str], sums: Mapping[str, Sequence[Any]]) -> str:
+    values = ", ".join(f"{name} {float(total / count):.4g}" for name, (total, count) in sums.items())
     return (
         f"step {step} gave a loss or gradient that is not finite ({values}). Its batch: {', '.join(names)}. "
         "The checkpoint before it is intact: look at these images, lower optimizer.learning_rate or set "

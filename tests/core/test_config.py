@@ -21,6 +21,8 @@ def get_config():
     config.ratios = (0.25, 0.5)
     config.clip = config_dict.placeholder(float)
     config.size = config_dict.placeholder(tuple)
+    config.limit = config_dict.placeholder(float)
+    config.limit = 1.0
     config.optimizer = ml_collections.ConfigDict({"learning_rate": 2e-4, "weight_decay": 0.01})
     return config
 """
@@ -48,6 +50,9 @@ def path(tmp_path):
         ("--config.ratios=1,0.5", "ratios", (1.0, 0.5)),
         ("--config.clip=1", "clip", 1.0),
         ("--config.clip=none", "clip", None),
+        ("--config.limit=none", "limit", None),
+        ("--config.limit=2", "limit", 2.0),
+        ("--config.name=none", "name", "none"),
         ("--config.size=480,640", "size", (480, 640)),
         ("--config.optimizer.learning_rate=1e-3", "optimizer.learning_rate", 1e-3),
     ],
@@ -77,6 +82,8 @@ def test_overrides_take_the_type_of_the_default(path, word, key, value):
         ("--config.widths=24,0.5", "expected a tuple of int"),
         ("--config.widths=24,(", "expected a tuple of int"),
         ("--config.alpha=none", "expected float"),
+        ("--config.clip=", "expected float"),
+        ("--config.limit=x", "expected float"),
         ("alpha=3", "--config.NAME=VALUE"),
         ("--config.alpha", "--config.NAME=VALUE"),
     ],

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from iassf_jax import ops
 from iassf_jax.core.errors import InputError
+from iassf_jax.ops import depthwise
 
 SCIPY_MODE = {"reflect": {"mode": "mirror"}, "zero": {"mode": "constant", "cval": 0.0}}
 NUMPY_MODE = {"reflect": {"mode": "reflect"}, "zero": {"mode": "constant"}}
@@ -57,6 +58,17 @@ def test_depthwise_gradients_match_explicit_sums(shape, padding, rng):
     np.testing.assert_allclose(kernel_gradient, expected_kernel, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 9, 20, 3), (1, 16, 8, 24)])
+def test_both_forms_of_the_weight_gradient_agree(shape, rng):
+    # One of them runs on CPUs, the other on accelerators.
+    b, h, w, c = shape
+    padded, g = rng.normal(size=(b, h + 4, w + 4, c)), rng.normal(size=shape)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (h, w), axis=(1, 2))
+    expected = np.einsum("bijcyx,byxc->ijc", windows, g).reshape(25, c)
+    for form in (depthwise._tap_sums, depthwise._tap_sums_in_blocks):
+        np.testing.assert_allclose(jax.jit(form)(*_single(padded, g)), expected, rtol=1e-5, atol=1e-4)
+
+
 def test_depthwise_has_a_second_gradient(rng):
     x, kernel = _single(rng.normal(size=(1, 6, 7, 2)), rng.normal(size=(3, 3, 2)))
 
@@ -94,18 +106,24 @@ def _dense(x, kernel, bias, stride):
 
 
 @pytest.mark.parametrize("padding", ["reflect", "zero"])
+@pytest.mark.parametrize("outputs", [4, 7])  # few outputs take another form than many
 @pytest.mark.parametrize("taps, stride", [((1, 1), 1), ((3, 3), 1), ((5, 3), 1), ((3, 3), 2)])
-def test_padded_conv_matches_explicit_sum(taps, stride, padding, rng):
-    x, kernel, bias = rng.normal(size=(2, 9, 8, 3)), rng.normal(size=(*taps, 3, 4)), rng.normal(size=4)
+def test_padded_conv_matches_explicit_sum(taps, stride, outputs, padding, rng):
+    x, kernel, bias = (
+        rng.normal(size=(2, 9, 8, 3)),
+        rng.normal(size=(*taps, 3, outputs)),
+        rng.normal(size=outputs),
+    )
     rows, columns = taps[0] // 2, taps[1] // 2
     wide = np.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)), **NUMPY_MODE[padding])
     found = ops.conv(*_single(x, kernel, bias), stride=stride, padding=padding)
     np.testing.assert_allclose(found, _dense(wide, kernel, bias, stride), atol=1e-5)
 
 
-@pytest.mark.parametrize("taps, stride", [((1, 1), 1), ((1, 1), 2), ((2, 2), 2), ((3, 3), 1), ((8, 9), 1)])
-def test_valid_conv_and_gradients_match_explicit_sum(taps, stride, rng):
-    x, kernel = rng.normal(size=(2, 9, 9, 3)), rng.normal(size=(*taps, 3, 4))
+@pytest.mark.parametrize("outputs", [4, 7])
+@pytest.mark.parametrize("taps, stride", [((1, 1), 1), ((2, 2), 2), ((3, 3), 1), ((8, 9), 1)])
+def test_valid_conv_and_gradients_match_explicit_sum(taps, stride, outputs, rng):
+    x, kernel = rng.normal(size=(2, 9, 9, 3)), rng.normal(size=(*taps, 3, outputs))
     expected = _dense(x, kernel, 0, stride)
     g = rng.normal(size=expected.shape)
     apply = functools.partial(ops.conv, stride=stride, padding="valid")

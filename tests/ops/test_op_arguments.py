@@ -20,6 +20,7 @@ def without_annotation_checks():
 
 
 TAKES_IMAGES = {
+    "spatial_size": ops.spatial_size,
     "reflect_pad": lambda x: ops.reflect_pad(x, ((1, 1), (1, 1))),
     "pad_to_multiple": lambda x: ops.pad_to_multiple(x, 4),
     "crop": lambda x: ops.crop(x, (2, 2)),

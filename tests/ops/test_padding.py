@@ -20,6 +20,10 @@ def test_reflect_pad_is_numpys_for_any_pad(height, width, pads, rng):
     np.testing.assert_array_equal(pad(jnp.asarray(x), pads), expected)
 
 
+def test_spatial_size_is_height_and_width():
+    assert ops.spatial_size(jnp.zeros((2, 5, 7, 3))) == (5, 7)
+
+
 def test_reflect_pad_repeats_no_edge_pixel():
     row = jnp.arange(4.0).reshape(1, 1, 4, 1)
     padded = ops.reflect_pad(row, ((0, 0), (2, 5)))

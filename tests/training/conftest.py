@@ -1,0 +1,87 @@
+"""A network of a few numbers, a folder of small images, and runs on them in a second or two."""
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from rich.console import Console
+
+from iassf_jax import models
+from iassf_jax.core.config import load_config
+
+
+class Tiny(nn.Module):
+    """Two convolutions in place of a network: compiles in a moment, and has what the training looks at."""
+
+    width: int = 4
+
+    @nn.compact
+    def __call__(self, hazy, infrared):
+        x = jnp.concatenate([hazy, infrared], axis=-1)
+        x = nn.gelu(nn.Conv(self.width, (3, 3), name="first")(x))
+        out = nn.Conv(6, (1, 1), name="second")(x)
+        return {"restored": out[..., :3], "fused": out[..., 3:], "haze_density": hazy.min(axis=-1)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_programs(tmp_path_factory):
+    """Every run compiles its own functions; those that are equal are compiled once."""
+    options = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+    for name, value in options.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture(autouse=True)
+def tiny_network(monkeypatch):
+    monkeypatch.setitem(models.MODELS, "tiny", Tiny)
+
+
+@pytest.fixture(scope="session")
+def triplets(tmp_path_factory):
+    """train/ with 7 scenes and val/ with 3 of two sizes, in GT, hazy and IR."""
+    root = tmp_path_factory.mktemp("triplets")
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 7), ("val", 3)):
+        for folder in ("GT", "hazy", "IR"):
+            (root / part / folder).mkdir(parents=True)
+        for index in range(count):
+            blocks = rng.integers(0, 256, (5, 6 + index % 2, 3)).astype(np.uint8)
+            clear = np.kron(blocks, np.ones((8, 8, 1), np.uint8))
+            for folder, image in (("GT", clear), ("hazy", clear // 2 + 100), ("IR", clear[..., 0])):
+                cv2.imwrite(str(root / part / folder / f"{part}{index}.png"), image)
+    return root
+
+
+@pytest.fixture
+def make_config(triplets, tmp_path):
+    """A function from overrides to the configuration of a run of six steps."""
+    file = tmp_path / "tiny.py"
+    file.write_text(
+        "from configs import base\n"
+        "def get_config():\n"
+        "    config = base.get_config()\n"
+        "    config.model = type(config)({'name': 'tiny', 'width': 4})\n"
+        "    config.steps = 6\n"
+        f"    config.data.train, config.data.val = {str(triplets / 'train')!r}, {str(triplets / 'val')!r}\n"
+        "    config.data.batch_size, config.data.crop, config.data.num_threads = 2, 16, 1\n"
+        "    config.log_every = config.checkpoint_every = 2\n"
+        "    config.eval_every = config.images_every = 3\n"
+        "    config.optimizer.learning_rate = 1e-2\n"
+        "    return config\n"
+    )
+    return lambda *overrides: load_config(file, [f"config.{word}" for word in overrides])
+
+
+@pytest.fixture
+def silent():
+    return Console(quiet=True)
