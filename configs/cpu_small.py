@@ -29,7 +29,6 @@ def get_config() -> ConfigDict:
     config.data.batch_size = 4
     config.data.crop = 96
     config.data.num_threads = 2
-    config.data.val_limit = 10
 
     config.optimizer.learning_rate = 1e-3
     config.optimizer.final_learning_rate = 1e-5
