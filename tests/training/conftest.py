@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from jax.experimental.compilation_cache import compilation_cache
 from rich.console import Console
 
 from iassf_jax import models
@@ -25,20 +26,26 @@ class Tiny(nn.Module):
         return {"restored": out[..., :3], "fused": out[..., 3:], "haze_density": hazy.min(axis=-1)}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def shared_programs(tmp_path_factory):
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    return tmp_path_factory.mktemp("programs")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_programs(programs):
     """Every run compiles its own functions; those that are equal are compiled once."""
     options = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
+        "jax_compilation_cache_dir": str(programs),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_persistent_cache_min_entry_size_bytes": -1,
     }
     before = {name: getattr(jax.config, name) for name in options}
-    for name, value in options.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
+    for settings in (options, before):
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()  # whether it is used was settled by the process's first compilation
+        if settings is options:
+            yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,125 @@
+"""Every packaged configuration: complete, resolvable, and able to train."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import configs
+from iassf_jax import models
+from iassf_jax.core.config import from_json, load_config, to_json
+from iassf_jax.training import settings
+from iassf_jax.training.optimizer import make_optimizer
+from iassf_jax.training.state import abstract_state, init_state
+from iassf_jax.training.step import make_train_step
+
+NAMES = sorted(path.stem for path in Path(configs.__path__[0]).glob("*.py") if path.stem != "__init__")
+SMALL = {
+    "iassf": {
+        "channels": 4,
+        "tf_heads": (1, 1, 1),
+        "tf_blocks": (1, 1, 1, 1, 1),
+        "num_fusion_blocks": 1,
+        "num_prompts": 2,
+        "prompt_size": 8,
+    },
+    "iassf_released": {
+        "embed_dims": (8, 8, 8, 8, 8),
+        "depths": (1, 1, 1, 1, 1),
+        "num_heads": (1, 1, 1, 1, 1),
+        "attn_ratios": (0.0, 0.0, 1.0, 0.0, 0.0),
+        "num_fusion_blocks": 1,
+        "num_prompts": 2,
+        "prompt_size": 8,
+        "fusion_prompt_size": 8,
+    },
+}
+# Compiling takes longer than running once: the compiler is told to leave out what takes it long.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+def build(config):
+    model = models.create(config.model.to_dict())
+    optimizer = make_optimizer(config.optimizer.to_dict(), steps=config.steps)
+    step = make_train_step(
+        model, optimizer, augment_options=config.augment.to_dict(), loss_options=config.loss.to_dict()
+    )
+    return model, optimizer, step
+
+
+def batch_of(config, side):
+    size = (config.data.batch_size, side, side)
+    images = {"visible_hazy": 3, "visible_clear": 3, "infrared": 1}
+    return {k: jnp.full((*size, c), 100, jnp.uint8) for k, c in images.items()} | {
+        "mask": jnp.ones(size[:1], jnp.float32)
+    }
+
+
+SCALARS = (jnp.asarray(2.0, jnp.float32), jnp.asarray(0, jnp.int32))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_configuration_is_complete(name):
+    config = load_config(name, ["config.data.train=somewhere"])
+    settings.check(config.to_dict())
+    assert from_json(to_json(config)).to_dict() == config.to_dict()
+    fields = {f.name for f in dataclasses.fields(models.MODELS[config.model.name])} - {"parent", "name"}
+    assert set(config.model) - {"name"} == fields
+    default = load_config("base")
+    assert set(config) == set(default)
+    for group in ("data", "augment", "optimizer", "loss"):
+        assert set(config[group]) == set(default[group])
+
+
+@pytest.mark.parametrize("name", ["iassf", "iassf_released"])
+def test_defaults_are_the_networks_own(name):
+    config = load_config(name)
+    assert models.create(config.model.to_dict()) == models.create(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_configuration_makes_a_step_of_its_own_size(name):
+    config = load_config(name)
+    model, optimizer, step = build(config)
+    state = abstract_state(model, optimizer)
+
+    def new_state_and_loss(*args):
+        new, records, finite = step(*args)
+        return new, records["loss/total"].result(), finite
+
+    new, loss, finite = jax.eval_shape(
+        new_state_and_loss, state, batch_of(config, config.data.crop), *SCALARS
+    )
+    assert jax.tree.structure(new) == jax.tree.structure(state)
+    assert [x.shape for x in jax.tree.leaves(new)] == [x.shape for x in jax.tree.leaves(state)]
+    assert loss.shape == finite.shape == ()
+
+
+@pytest.mark.parametrize("name", ["iassf", "iassf_released"])
+def test_shrunk_networks_train_a_step(name):
+    config = load_config(name)
+    with config.unlocked():
+        config.model.update(SMALL[name])
+        config.data.batch_size = 1
+    model, optimizer, step = build(config)
+    state = init_state(model, optimizer, seed=0)
+    compiled = jax.jit(step, compiler_options=QUICK)
+    new, records, finite = compiled(state, batch_of(config, 32), *SCALARS)
+    assert finite
+    assert records["loss/total"].result() > 0.0
+    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), new.params, state.params)
+    largest = max(jax.tree.leaves(moved))
+    assert 0.0 < largest < 4.0 * config.optimizer.learning_rate  # AdamW moves by about the rate
+
+
+def test_the_released_recipe_is_the_released_one():
+    config = load_config("iassf_released")
+    assert config.steps == 301 * (1083 // 6)
+    assert (config.data.batch_size, config.data.crop, config.data.resize) == (6, 256, (256, 256))
+    assert config.loss.signed
+    assert config.alpha == 2.0
+    assert config.optimizer.clip_norm is None
+    assert (config.optimizer.weight_decay, config.optimizer.decay) == (0.01, "all")
