@@ -57,9 +57,9 @@ class IassfReleased(nn.Module):
     def __call__(
         self,
         hazy: Image,
-        infrared: Float[Array, "b h w k"],
+        infrared: Float[Array, "bi hi wi k"],
         *,
-        haze_density: Float[Array, "b hd wd"] | None = None,
+        haze_density: Float[Array, "bd hd wd"] | None = None,
     ) -> dict[str, Array]:
         """Restore and fuse.
 
