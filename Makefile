@@ -22,7 +22,7 @@ demo: $(VENV)/.ready
 	$(BIN)/iassf demo --output demo_output --overwrite
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

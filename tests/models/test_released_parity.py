@@ -17,6 +17,7 @@ from iassf_jax.checkpoints.torch_import import import_with_report
 from iassf_jax.losses import iassf_loss
 
 SLOW = pytest.mark.slow
+AS_USERS_DO = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 
 
 @functools.cache
@@ -24,7 +25,10 @@ def network(state: Path):
     report = import_with_report(state)
     model = models.create("iassf_released", **report.fields)
     params = jax.tree.map(jnp.asarray, report.variables["params"])
-    return model, params, jax.jit(lambda h, i, d: model.apply({"params": params}, h, i, haze_density=d))
+    forward = jax.jit(
+        lambda h, i, d: model.apply({"params": params}, h, i, haze_density=d), compiler_options=AS_USERS_DO
+    )
+    return model, params, forward
 
 
 def unit_nhwc(signed_nchw: np.ndarray) -> jax.Array:
@@ -120,7 +124,7 @@ def training(shared):
 
     optimizer = optax.adamw(2e-4, weight_decay=0.01)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=AS_USERS_DO)
     def step(params, opt_state, haze):
         (_, losses), grads = jax.value_and_grad(objective, has_aux=True)(params, haze)
         updates, opt_state = optimizer.update(grads, opt_state, params)
