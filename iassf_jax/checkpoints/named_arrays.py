@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from iassf_jax.checkpoints.atomic import written_aside
 from iassf_jax.checkpoints.pth import read_pth, write_pth
 from iassf_jax.checkpoints.split_files import find_parts, is_part
+from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.errors import CheckpointError
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".ckpt")
@@ -63,7 +63,7 @@ def write_named_arrays(path: str | Path, groups: Mapping[str, Mapping[str, np.nd
         arrays = {
             f"{group}/{name}": array for group, items in groups.items() for name, array in items.items()
         }
-        with written_aside(path) as aside:
+        with written_aside(path, error=CheckpointError) as aside:
             np.savez(aside, allow_pickle=False, **arrays)
     elif path.suffix in _TORCH_SUFFIXES:
         write_pth(path, groups)

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from iassf_jax.checkpoints.atomic import written_aside
 from iassf_jax.checkpoints.split_files import MappedFiles, is_part, order_parts
 from iassf_jax.checkpoints.torch_pickle import TensorPickler
 from iassf_jax.checkpoints.torch_unpickle import StorageRef, TensorUnpickler, resolve_tensors
+from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.errors import CheckpointError
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -70,7 +70,7 @@ def write_pth(path: str | Path, mapping: Mapping[str, Any]) -> None:
     path = Path(path)
     pickler = TensorPickler()
     pickled = pickler.dumps(mapping)
-    with written_aside(path) as aside, open(aside, "wb") as file:
+    with written_aside(path, error=CheckpointError) as aside, open(aside, "wb") as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             entries: list[tuple[str, bytes | memoryview]] = [
                 ("data.pkl", pickled),

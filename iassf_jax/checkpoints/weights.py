@@ -22,8 +22,8 @@ import safetensors.numpy
 from flax import traverse_util
 
 from iassf_jax import models
-from iassf_jax.checkpoints.atomic import written_aside
 from iassf_jax.checkpoints.listing import listing
+from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.errors import CheckpointError, ConfigError
 
 FORMAT = "iassf_jax weights"
@@ -81,7 +81,7 @@ def save_weights(
         "model": json.dumps(dict(model)),
         "info": json.dumps(dict(info or {})),
     }
-    with written_aside(path) as aside:
+    with written_aside(path, error=CheckpointError) as aside:
         safetensors.numpy.save_file(arrays, str(aside), metadata=metadata)
 
 

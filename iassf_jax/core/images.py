@@ -4,13 +4,13 @@ Reading is `data_pipelines.decode`, the decoder that training uses too.
 """
 
 import os
-import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.errors import InputError
 
 InfraredRange = str | tuple[float | int, float | int]  # "auto", "full" or (low, high)
@@ -85,8 +85,7 @@ def write_image(path: str | os.PathLike, array: UInt8[np.ndarray, "h w *c"]) -> 
     made if missing, and then renamed. An existing file is replaced.
 
     Raises:
-        InputError: another extension or another shape.
-        OSError: the folder or the file cannot be written.
+        InputError: another extension or another shape, or the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in _ENCODERS:
@@ -97,30 +96,9 @@ def write_image(path: str | os.PathLike, array: UInt8[np.ndarray, "h w *c"]) -> 
     extension = path.suffix.lower()
     done, data = cv2.imencode(extension, stored, _ENCODERS[extension])
     if not done:
-        raise OSError(f"{path}: the image of shape {list(array.shape)} could not be encoded")
-    _write_atomically(path, data.tobytes())
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_UMASK)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _read_umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _read_umask()  # once, at import: reading it means setting it, which is not safe among threads
+        raise InputError(f"{path}: the image of shape {list(array.shape)} could not be encoded")
+    with written_aside(path) as aside:
+        aside.write_bytes(data.tobytes())
 
 
 def _bounds(array: np.ndarray, ir_range: InfraredRange) -> tuple[float | int, float | int]:

@@ -5,7 +5,6 @@ one's byte for byte. Times, which are not, go to `timing.jsonl`.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +18,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from iassf_jax.core.atomic import written_aside
 
 METRICS_FILE = "metrics.jsonl"
 TIMING_FILE = "timing.jsonl"
@@ -59,9 +60,8 @@ def rewind(path: Path, *, step: int, evaluated: bool) -> None:
         last = step if entry["kind"] == "train" or evaluated else step - 1
         if entry["step"] <= last:
             kept.append(line + "\n")
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text("".join(kept), encoding="utf-8")
-    os.replace(aside, path)
+    with written_aside(path) as aside:
+        aside.write_text("".join(kept), encoding="utf-8")
 
 
 class RunLog:

@@ -132,7 +132,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="a.png cannot be written: disk full"):
         write_image(path, np.full((4, 4), 255, np.uint8))
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
     assert cv2.imread(str(path)).max() == 0

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from iassf_jax.core.errors import CheckpointError
+from iassf_jax.core.errors import IassfError, InputError
 
 
 @contextmanager
-def written_aside(path: str | Path) -> Iterator[Path]:
+def written_aside(path: str | Path, *, error: type[IassfError] = InputError) -> Iterator[Path]:
     """Give a temporary path beside `path`; it takes `path`'s place when the block ends without an error.
 
     Missing parent folders are made. After an error, `path` is what it was and the temporary file is gone.
 
     Raises:
-      CheckpointError: the folder cannot be written.
+      IassfError: of class `error`, with the reason, when the folder cannot be written or the disk is full.
     """
     path = Path(path)
     # The name keeps the suffix at the end, because some writers append theirs to a name that lacks it.
@@ -27,7 +27,7 @@ def written_aside(path: str | Path) -> Iterator[Path]:
         with open(aside, "rb") as file:
             os.fsync(file.fileno())
         os.replace(aside, path)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be written: {error.strerror or error}") from error
+    except OSError as problem:
+        raise error(f"{path} cannot be written: {problem.strerror or problem}") from problem
     finally:
         aside.unlink(missing_ok=True)
