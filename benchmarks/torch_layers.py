@@ -62,17 +62,17 @@ class AttentionUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         value = self.V(x)
         result = self.conv(value) if self.conv is not None else 0
-        if self.QK is not None:
-            result = result + self._attend(torch.cat([self.QK(x), value], dim=1))
+        if self.QK is not None and self.attn is not None:
+            result = result + self._attend(torch.cat([self.QK(x), value], dim=1), self.attn)
         return self.proj(result)
 
-    def _attend(self, qkv: Tensor) -> Tensor:
+    def _attend(self, qkv: Tensor, core: WindowAttention) -> Tensor:
         b, c3, h, w = qkv.shape
         right, bottom = ((self.shift + (-side) % WINDOW) % WINDOW for side in (w, h))
         qkv = F.pad(qkv, (self.shift, right, self.shift, bottom), mode="reflect")
         rows, columns = qkv.shape[2] // WINDOW, qkv.shape[3] // WINDOW
         windows = qkv.view(b, c3, rows, WINDOW, columns, WINDOW).permute(0, 2, 4, 3, 5, 1)
-        windows = self.attn(windows.reshape(-1, WINDOW * WINDOW, c3))
+        windows = core(windows.reshape(-1, WINDOW * WINDOW, c3))
         windows = windows.view(b, rows, columns, WINDOW, WINDOW, c3 // 3).permute(0, 5, 1, 3, 2, 4)
         image = windows.reshape(b, c3 // 3, rows * WINDOW, columns * WINDOW)
         return image[:, :, self.shift : self.shift + h, self.shift : self.shift + w]

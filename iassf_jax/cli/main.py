@@ -18,6 +18,7 @@ COMMANDS = {
     "export-weights": "write a weights file in the released PyTorch layout",
     "data": "write generated scenes with depth and haze",
     "demo": "generate scenes, train a small network on them and fuse hazy pairs",
+    "bench": "time this project against PyTorch on this machine",
     "info": "versions, devices, packaged weights, parameter counts",
 }
 

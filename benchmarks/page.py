@@ -1,0 +1,42 @@
+"""Writes benchmarks/README.md from the records beside it: `python -m benchmarks.page`."""
+
+import json
+from pathlib import Path
+
+from benchmarks.report import render
+
+_HERE = Path(__file__).resolve().parent
+RECORDS = _HERE / "records"
+PAGE = _HERE / "README.md"
+
+_INTRODUCTION = """# Benchmarks
+
+Written by `python -m benchmarks.page` from the records in `records/`; do not edit.
+
+    # CPU
+    iassf bench all --output benchmarks/records/MACHINE.json
+    # GPU: also lower precision, and rivals that keep the haze density on the device
+    iassf bench all --precision float32,tf32,bfloat16 --densities host,device \\
+        --output benchmarks/records/MACHINE.json
+
+The rival is the released network in PyTorch (`torch_twin.py`, tested against recorded arrays of the released
+code): eager, `channels_last` and `torch.compile`; the best of them counts. Every contender is a process of
+its own; they run in turns, and neither warm-up nor compilation is in the times. "host density" estimates the
+haze density with OpenCV as the released code does, "device density" never leaves the device.
+"""
+
+
+def page(records: Path = RECORDS) -> str:
+    """Return the page of all records, in the order of their file names."""
+    files = sorted(records.glob("*.json"))
+    return (
+        "\n\n".join(
+            [_INTRODUCTION.strip(), *(render(json.loads(file.read_text())).strip() for file in files)]
+        )
+        + "\n"
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)
