@@ -52,11 +52,16 @@ def read_visible(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         ImageError: missing, empty, damaged, cut off, too large, or pixels of 32 bits, whose range is unknown.
     """
-    pixels = _decode(path)
+    return decode_visible(_read(path), name=path)
+
+
+def decode_visible(data: bytes, *, name: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
+    """Return what `read_visible` returns for a file that holds `data`; `name` stands in the errors."""
+    pixels = _decode(name, data)
     if pixels.dtype == np.uint16:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if pixels.dtype != np.uint8:
-        raise ImageError(path, "32-bit pixels; a visible image must have 8 or 16 bits per channel")
+        raise ImageError(name, "32-bit pixels; a visible image must have 8 or 16 bits per channel")
     if pixels.shape[2] < 3:
         pixels = np.repeat(pixels[:, :, :1], 3, axis=2)
     return np.ascontiguousarray(pixels[:, :, :3])
@@ -72,7 +77,12 @@ def read_infrared(path: str | os.PathLike) -> Num[np.ndarray, "h w"]:
     Raises:
         ImageError: as `read_visible`, except that 32-bit pixels are accepted.
     """
-    return single_channel(_decode(path))
+    return decode_infrared(_read(path), name=path)
+
+
+def decode_infrared(data: bytes, *, name: str | os.PathLike) -> Num[np.ndarray, "h w"]:
+    """Return what `read_infrared` returns for a file that holds `data`; `name` stands in the errors."""
+    return single_channel(_decode(name, data))
 
 
 def single_channel(pixels: Num[np.ndarray, "h w c"]) -> Num[np.ndarray, "h w"]:
@@ -115,10 +125,18 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
     return sorted(path for path in shown if path.suffix.lower() in EXTENSIONS and path.is_file())
 
 
-def _decode(path: str | os.PathLike) -> Num[np.ndarray, "h w c"]:
+def _read(path: str | os.PathLike) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except MemoryError as error:
+        raise ImageError(path, "too large for this machine's memory") from error
+    except _DAMAGE as error:
+        raise ImageError(path, _system_reason(error)) from error
+
+
+def _decode(path: str | os.PathLike, data: bytes) -> Num[np.ndarray, "h w c"]:
     """Return the rotated pixels with 1 to 4 channels (grey, grey-alpha, RGB, RGBA)."""
     try:
-        data = Path(path).read_bytes()
         with _open_header(path, io.BytesIO(data), len(data)) as image:
             height, width = _displayed_size(image)
             orientation = (
