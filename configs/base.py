@@ -21,6 +21,10 @@ def get_config() -> ConfigDict:
     config.model = iassf_model()
     config.data = _data()
     config.augment = _augment()
+    # Haze made on the device: a recipe of data_pipelines/haze/presets.py such as "physical", or a mixture
+    # such as "iassf_released:0.45,physical:0.45,clear:0.1"; "" takes the hazy images of the files.
+    config.haze = ""
+    config.haze_options = _haze_options()
     config.optimizer = _optimizer()
 
     # What happens every so many steps; 0 turns it off, and the last step always counts.
@@ -123,6 +127,17 @@ def _augment() -> ConfigDict:
     augment.vertical_flip = True  # mirror top-bottom with probability 1/2
     augment.rotate = False  # turn by a random multiple of 90 degrees
     return augment
+
+
+def _haze_options() -> ConfigDict:
+    options = ConfigDict()
+    options.pseudo_depth = (
+        "mixed"  # where there is no depth: "plane", "radial", "noise", "luminance", "mixed"
+    )
+    options.frame = config_dict.placeholder(
+        tuple
+    )  # (height, width) of the pictures that crops are parts of; None runs the haze over the crop itself
+    return options
 
 
 def _optimizer() -> ConfigDict:

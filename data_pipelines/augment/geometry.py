@@ -5,11 +5,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Key, Num, UInt32
+from jaxtyping import Array, Bool, Integer, Key, Num, UInt32
 
 from iassf_jax.ops.arguments import check_images
 
-_NOT_IMAGES = ("mask", "name")
+_NOT_IMAGES = ("mask", "name", "example")
 
 
 def augment(
@@ -22,12 +22,14 @@ def augment(
 ) -> dict[str, Any]:
     """Return the batch with every example turned and flipped at random.
 
-    Example i draws from `fold_in(key, i)`, so what happens to it does not depend on the size of the batch.
+    Example i draws from `fold_in(key, i)`, so what happens to it does not depend on the size of the batch;
+    with an entry "example" of numbers [b] from `fold_in(key, example[i])`, so that it does not depend on its
+    place in the batch either.
 
     Args:
       key: one key for the batch.
-      batch: images [b h w c] of equal b, h and w and any channels and type; "mask" and "name" stay as
-        they are.
+      batch: images [b h w c] of equal b, h and w and any channels and type; "mask", "name" and
+        "example" stay as they are.
       horizontal_flip: swap left and right with probability 1/2.
       vertical_flip: swap top and bottom with probability 1/2.
       rotate: before the flips, turn by 0, 90, 180 or 270 degrees with probability 1/4 each; the images must
@@ -42,7 +44,7 @@ def augment(
     if not images or not (horizontal_flip or vertical_flip or rotate):
         return dict(batch)
     count = next(iter(images.values())).shape[0]
-    mirror, flip, quarter_turns = _draw(key, count)
+    mirror, flip, quarter_turns = _draw(key, batch.get("example", jnp.arange(count)))
     if not horizontal_flip:
         mirror = jnp.zeros_like(mirror)
     if not vertical_flip:
@@ -59,13 +61,13 @@ def augment(
 
 
 def _draw(
-    key: Key[Array, ""], count: int
+    key: Key[Array, ""], examples: Integer[Array, " b"]
 ) -> tuple[Bool[Array, " b"], Bool[Array, " b"], UInt32[Array, " b"]]:
-    """Draw mirror, flip and quarter turns (0 to 3) of `count` examples, each from bits of its own.
+    """Draw mirror, flip and quarter turns (0 to 3) of the examples, each from bits of its own.
 
     All three are drawn whether used or not, so that switching one off leaves the others as they were.
     """
-    bits = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i)))(jnp.arange(count))
+    bits = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i)))(examples)
     return (bits & 1) == 1, (bits & 2) == 2, (bits >> 2) & 3
 
 

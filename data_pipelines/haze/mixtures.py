@@ -16,6 +16,18 @@ class Mixture:
     presets: tuple[Preset, ...]
     probabilities: tuple[float, ...]  # add up to 1
 
+    def without(self, name: str) -> "Mixture":
+        """Return the mixture of the other recipes; the mixture itself if there are none."""
+        kept = [i for i, other in enumerate(self.names) if other != name]
+        if not kept:
+            return self
+        total = sum(self.probabilities[i] for i in kept)
+        return Mixture(
+            tuple(self.names[i] for i in kept),
+            tuple(self.presets[i] for i in kept),
+            tuple(self.probabilities[i] / total for i in kept),
+        )
+
 
 def as_mixture(haze: "str | Preset | Mixture") -> Mixture:
     """Return the mixture that `haze` names.

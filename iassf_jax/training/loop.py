@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array
 
 from iassf_jax.checkpoints.manager import CheckpointManager
+from iassf_jax.core.rng import example_id
 from iassf_jax.training.signals import StopRequest
 from iassf_jax.training.state import TrainState
 from iassf_jax.training.step import Step
@@ -131,8 +132,9 @@ def train(
 
 
 def _to_device(batch: Mapping[str, Any]) -> tuple[list[str], dict[str, Array]]:
-    """Split off the names, which stay on the host, and give every example its weight."""
+    """Split off the names, which stay on the host; give every example its number and its weight."""
     names = list(batch["name"])
     images = {key: value for key, value in batch.items() if key != "name"}
+    images.setdefault("example", np.array([example_id(name) for name in names], np.uint32))
     images.setdefault("mask", np.ones(len(names), np.float32))
     return names, jax.device_put(images)

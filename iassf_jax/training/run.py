@@ -13,7 +13,7 @@ A run is a function of (configuration, seed, data). Its folder holds
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from iassf_jax.core.errors import ConfigError, InputError
 from iassf_jax.core.images import write_image
 from iassf_jax.evaluation import Validator, picture_grid
 from iassf_jax.training import logging, loop, settings
+from iassf_jax.training.haze import HazyExamples
 from iassf_jax.training.optimizer import make_optimizer, make_schedule
 from iassf_jax.training.signals import StopRequest
 from iassf_jax.training.state import TrainState, abstract_state, init_state
@@ -95,9 +96,11 @@ class _Run:
         self.validator = (
             Validator(self.model, loss_options=config.loss.to_dict()) if config.data.val else None
         )
+        self.haze = settings.make_haze(config.to_dict())
+        self.hazy_examples = HazyExamples(self.haze, seed=config.seed) if self.haze else None
         self.progress = loop.Progress(_batches(config))
         if config.data.val:
-            _examples(config)  # a wrong folder is noticed now, not at the first validation
+            self._examples()  # a wrong folder is noticed now, not at the first validation
 
     def train(self) -> RunResult:
         _make_folder(self.workdir)
@@ -153,7 +156,18 @@ class _Run:
             self.optimizer,
             augment_options=self.config.augment.to_dict(),
             loss_options=self.config.loss.to_dict(),
+            haze=self.haze,
         )
+
+    def _examples(self) -> Iterable[Mapping[str, Any]]:
+        data = self.config.data
+        examples = evaluation_examples(
+            data.val,
+            limit=data.val_limit,
+            require_hazy=self.haze is None,
+            infrared_range=data.infrared_range,
+        )
+        return self.hazy_examples(examples) if self.hazy_examples else examples
 
     def _open_log(self, start: int) -> logging.RunLog:
         evaluated = self.progress.evaluation is not None
@@ -175,7 +189,7 @@ class _Run:
             wanted = self.schedule.due(step, self.config.images_every)
             validation = self.validator(
                 params,
-                _examples(self.config),
+                self._examples(),
                 alpha=self.config.alpha,
                 num_pictures=self.config.images_count if wanted else 0,
                 should_stop=lambda: bool(stop),
@@ -205,6 +219,7 @@ class _Run:
             f"network    {config.model.name}, {sum(counts.values()):,} parameters ({parts})",
             f"devices    {jax.device_count()} x {', '.join(kinds)} ({jax.default_backend()})",
             f"data       {config.data.train}, {config.data.batch_size} crops of {config.data.crop} pixels",
+            f"haze       {config.haze or 'of the files'}",
             f"validation {config.data.val or 'none'}, every {config.eval_every} steps",
             f"steps      {start} to {config.steps}, a checkpoint every {config.checkpoint_every}{goes_on}",
         )
@@ -223,6 +238,7 @@ def _batches(config: ConfigDict) -> Any:
             scale=data.scale,
             num_threads=data.num_threads,
             drop_remainder=data.drop_remainder,
+            require_hazy=not config.haze,
             infrared_range=data.infrared_range,
             cache_bytes=data.cache_bytes,
         )
@@ -230,11 +246,6 @@ def _batches(config: ConfigDict) -> Any:
         raise
     except ValueError as error:
         raise ConfigError(f"config.data: {error}") from error
-
-
-def _examples(config: ConfigDict) -> Iterator[Mapping[str, Any]]:
-    data = config.data
-    return evaluation_examples(data.val, limit=data.val_limit, infrared_range=data.infrared_range)
 
 
 def _make_folder(workdir: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from iassf_jax.core.config import differences
 from iassf_jax.core.errors import ConfigError
 from iassf_jax.evaluation.validation import METRICS
+from iassf_jax.training.haze import Haze
 
 # What may change between a start and its continuation: no number of the training depends on it.
 _FREE = (
@@ -37,11 +38,29 @@ def check(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"config.best_metric is {config['best_metric']!r}; there are {', '.join(METRICS)}")
     if config["best_mode"] not in ("max", "min"):
         raise ConfigError(f"config.best_mode is {config['best_mode']!r}; expected max or min")
+    make_haze(config)
     images, evaluation = config["images_every"], config["eval_every"]
     if images and evaluation and images % evaluation:
         raise ConfigError(
             f"config.images_every is {images}; it must be a multiple of eval_every = {evaluation}"
         )
+
+
+def make_haze(config: Mapping[str, Any]) -> Haze | None:
+    """Return the haze that the options ask for; None takes the hazy images of the files.
+
+    Raises:
+      ConfigError: an unknown recipe or option, or crops larger than the frame.
+    """
+    if not config["haze"]:
+        return None
+    haze = Haze(config["haze"], **config["haze_options"])
+    crop = config["data"]["crop"]
+    if haze.frame and min(haze.frame) < crop:
+        raise ConfigError(
+            f"config.haze_options.frame is {haze.frame}; expected at least the crop, {crop} pixels"
+        )
+    return haze
 
 
 def check_continuation(saved: Mapping[str, Any], given: Mapping[str, Any], *, workdir: str) -> None:

@@ -1,4 +1,4 @@
-"""One training step as a pure function: augmentation, network, loss, gradients, update, records."""
+"""One training step as a pure function: augmentation, haze, network, loss, gradients, update, records."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +13,7 @@ from data_pipelines.augment import augment, to_float
 from iassf_jax.core.rng import stream_key
 from iassf_jax.losses import iassf_loss
 from iassf_jax.metrics import MeanRecord
+from iassf_jax.training.haze import Haze
 from iassf_jax.training.state import TrainState
 
 Batch = Mapping[str, Array]
@@ -28,14 +29,19 @@ def make_train_step(
     *,
     augment_options: Mapping[str, Any],
     loss_options: Mapping[str, Any],
+    haze: Haze | None = None,
 ) -> Step:
     """Return `step(state, batch, alpha, seed) -> (state, records, finite)`, to be compiled by the caller.
 
     Nothing but the arguments goes in: the random draws are a function of the seed and of the state's step.
     `alpha` and `seed` are traced, so other values do not compile again. The batch has "visible_hazy",
-    "visible_clear", "infrared" uint8 [b h w c] and "mask" float32 [b]. The records are "loss/total",
+    "visible_clear", "infrared" uint8 [b h w c] and "mask" float32 [b]; with "example" uint32 [b], what is
+    drawn for an example depends on that number instead of its position. The records are "loss/total",
     "loss/intensity", "loss/gradient", "loss/restoration" (without alpha) and "grad_norm" (before clipping);
     `finite` is False where the loss or a gradient is NaN or infinite.
+
+    With `haze`, "visible_hazy" is made from "visible_clear" after the augmentation, and need not be in the
+    batch; the records "haze/..." hold what was drawn.
     """
 
     def loss_function(
@@ -50,10 +56,14 @@ def make_train_step(
     ) -> tuple[TrainState, Records, Bool[Array, ""]]:
         key = stream_key(seed, "augment", state.step)
         images = to_float(augment(key, batch, **augment_options))
+        drawn: Records = {}
+        if haze is not None:
+            images, drawn = haze(stream_key(seed, "haze", state.step), images)
         (total, losses), grads = jax.value_and_grad(loss_function, has_aux=True)(state.params, images, alpha)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         grad_norm = optax.tree.norm(grads)
         records = {f"loss/{name}": _record(value, batch["mask"].sum()) for name, value in losses.items()}
+        records |= drawn
         records["grad_norm"] = _record(grad_norm, jnp.ones((), jnp.float32))
         new_state = TrainState(
             step=state.step + 1, params=optax.apply_updates(state.params, updates), opt_state=opt_state

@@ -237,6 +237,13 @@ def test_mixtures_are_read_back(weights):
     assert as_mixture(PRESETS["mioir"]).presets == (PRESETS["mioir"],)
 
 
+def test_a_recipe_can_be_left_out_of_a_mixture():
+    mixture = as_mixture("clear:0.5,uniform:0.4,mioir:0.1").without("clear")
+    assert mixture.names == ("uniform", "mioir")
+    np.testing.assert_allclose(mixture.probabilities, (0.8, 0.2))
+    assert as_mixture("clear").without("clear").names == ("clear",)
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
