@@ -38,11 +38,21 @@ def random_crop(
     repeatedly if need be.
     """
     shown = size if scale is None else max(1, round(size / rng.uniform(*scale)))
-    example = _map_images(lambda image: _reflect_to(image, shown), example)
+    example = extend(example, shown)
     height, width = example["visible_clear"].shape[:2]
-    top, left = int(rng.integers(height - shown + 1)), int(rng.integers(width - shown + 1))
+    top, left = draw_corner(rng, height, width, shown)
     example = _map_images(lambda image: image[top : top + shown, left : left + shown], example)
     return example if shown == size else resize_images(example, (size, size))
+
+
+def draw_corner(rng: np.random.Generator, height: int, width: int, size: int) -> tuple[int, int]:
+    """Return (top, left) of a random square of `size` in an image that is extended to hold it."""
+    return int(rng.integers(max(height - size, 0) + 1)), int(rng.integers(max(width - size, 0) + 1))
+
+
+def extend(example: dict[str, Any], size: int) -> dict[str, Any]:
+    """Return the example with sides of at least `size`, by reflection at the bottom and right."""
+    return _map_images(lambda image: _reflect_to(image, size), example)
 
 
 def _reflect_to(image: UInt8[np.ndarray, "h w c"], size: int) -> UInt8[np.ndarray, "p q c"]:

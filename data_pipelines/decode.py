@@ -42,6 +42,9 @@ class ImageError(ValueError):
         self.path = Path(path)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
+        return type(self), (self.path, self.reason)  # errors travel from worker processes
+
 
 def read_visible(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
     """Return a visible image as uint8 RGB.

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import data_pipelines.folder
-from data_pipelines import folder
+from data_pipelines import examples
 from data_pipelines.cropping import random_crop, resize_images
 from data_pipelines.decode import ImageError
 from data_pipelines.folder import FolderError, evaluation_examples, training_iterator
@@ -153,8 +153,8 @@ def test_the_cache_decodes_every_scene_once(root, cache_bytes, decodings, monkey
         calls.append(triplet.name)
         return read_triplet(triplet, **options)
 
-    read_triplet = folder.read_triplet
-    monkeypatch.setattr(folder, "read_triplet", counted)
+    read_triplet = examples.read_triplet
+    monkeypatch.setattr(examples, "read_triplet", counted)
     _take(
         training_iterator(root, batch_size=1, crop=8, seed=0, num_threads=0, cache_bytes=cache_bytes),
         3 * COUNT,
@@ -164,10 +164,7 @@ def test_the_cache_decodes_every_scene_once(root, cache_bytes, decodings, monkey
 
 def test_the_cache_stays_within_its_budget_and_cannot_be_written_to(root):
     scene_bytes = HEIGHT * WIDTH * 7
-    triplets = folder.list_triplets(root)
-    source = folder._SceneSource(
-        triplets, resize=None, infrared_range="full", cache_bytes=int(2.5 * scene_bytes)
-    )
+    source = examples.Cached(examples.FolderExamples(root), num_bytes=int(2.5 * scene_bytes))
     first = [source[i] for i in range(COUNT)]
     kept = [i for i in range(COUNT) if source[i] is first[i]]
     assert kept == [0, 1]

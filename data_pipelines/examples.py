@@ -1,0 +1,217 @@
+"""Scenes by number: a folder of triplets or a split of a built set behind one interface; host side only."""
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from data_pipelines.cropping import resize_images
+from data_pipelines.decode import ImageError, image_size
+from data_pipelines.sets.stored import Records, StoredSet, decode_record, default_data_dir, find_set, open_set
+from data_pipelines.triplets import InfraredRange, Triplet, list_triplets, read_triplet
+
+
+@runtime_checkable
+class Examples(Protocol):
+    """Random access to decoded scenes; safe to share among threads and to pickle.
+
+    An example is a dict with "visible_clear" and, if the scene has one, "visible_hazy" uint8 [h w 3],
+    "infrared" uint8 [h w 1] and "name".
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The scenes' names in order."""
+
+    @property
+    def has_haze(self) -> bool:
+        """Whether every example has "visible_hazy"."""
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return (height, width) of an example without decoding it."""
+
+
+class FolderExamples:
+    """Scenes of a folder with GT/, IR/ and, if any, hazy/.
+
+    Raises:
+      FolderError: see `triplets.list_triplets`.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        *,
+        require_hazy: bool = True,
+        infrared_range: InfraredRange = "full",
+    ):
+        self._triplets: list[Triplet] = list_triplets(root, require_hazy=require_hazy)
+        self._infrared_range = infrared_range
+        self.names = [triplet.name for triplet in self._triplets]
+        self.has_haze = all(triplet.hazy is not None for triplet in self._triplets)
+
+    def __len__(self) -> int:
+        return len(self._triplets)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return read_triplet(self._triplets[index], infrared_range=self._infrared_range)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return (height, width) from the file's header."""
+        return image_size(self._triplets[index].clear)
+
+
+class StoredExamples:
+    """Scenes of a split of a built set.
+
+    Raises:
+      ImageError: there is no such split, it cannot be opened, or (with `require_hazy`) it has no haze.
+    """
+
+    def __init__(
+        self,
+        stored: StoredSet,
+        split: str,
+        *,
+        require_hazy: bool = True,
+        infrared_range: InfraredRange = "full",
+    ):
+        self._entries = stored.entries(split)
+        self._records: Records = stored.records(split)
+        self._where = f"{stored.name}:{split}"
+        self._options: Mapping[str, Any] = {
+            "where": self._where,
+            "resize_infrared": stored.manifest.resize_infrared,
+            "infrared_range": infrared_range,
+        }
+        self.names = [entry.name for entry in self._entries]
+        self.has_haze = all("hazy" in entry.files for entry in self._entries)
+        if require_hazy and not self.has_haze:
+            raise ImageError(self._where, "has no hazy images, which are needed here")
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return decode_record(self._records[index], **self._options)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return (height, width) as the manifest has it."""
+        return self._entries[index].height, self._entries[index].width
+
+
+class Resized:
+    """Examples brought to one size, see `cropping.resize_images`."""
+
+    def __init__(self, examples: Examples, size: tuple[int, int]):
+        self._examples, self._size = examples, size
+        self.names, self.has_haze = examples.names, examples.has_haze
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return resize_images(self._examples[index], self._size)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return the size that all examples have."""
+        return self._size
+
+
+class Cached:
+    """Examples of which the first that fit a budget are kept in memory.
+
+    Replacing them by recent ones would be worse: every scene is used once an epoch, so a recent one comes
+    back last. A copy in another process starts empty.
+    """
+
+    def __init__(self, examples: Examples, *, num_bytes: int):
+        self._examples = examples
+        self._budget = self._free = num_bytes
+        self._kept: dict[int, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+        self.names, self.has_haze = examples.names, examples.has_haze
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        example = self._examples[index]
+        self._keep(index, example)
+        return example
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        return _cached, (self._examples, self._budget)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return (height, width) of an example."""
+        return self._examples.size(index)
+
+    def _keep(self, index: int, example: dict[str, Any]) -> None:
+        images = [value for value in example.values() if isinstance(value, np.ndarray)]
+        size = sum(image.nbytes for image in images)
+        with self._lock:
+            if index in self._kept or size > self._free:
+                return
+            for image in images:
+                image.setflags(write=False)
+            self._kept[index] = example
+            self._free -= size
+
+
+def open_examples(
+    spec: str | os.PathLike,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    require_hazy: bool = True,
+    infrared_range: InfraredRange = "full",
+) -> Examples:
+    """Return the scenes that `spec` names.
+
+    Args:
+      spec: a folder with GT/, IR/ and hazy/; or a built set and its split as "msrs:train" or
+        "sets/msrs:train+val". The split may be left out where there is only one.
+      data_dir: folder of built sets; TFDS's own by default.
+      require_hazy: False accepts scenes without a hazy image.
+      infrared_range: see `triplets.scale_infrared`.
+
+    Raises:
+      FolderError: a folder whose images cannot be paired.
+      ImageError: no such folder or set or split, or a set that cannot be opened.
+    """
+    options: dict[str, Any] = {"require_hazy": require_hazy, "infrared_range": infrared_range}
+    text = os.fspath(spec)
+    name, colon, split = text.rpartition(":")
+    if not colon:
+        name, split = text, ""
+    if find_set(name, data_dir=data_dir) is not None:
+        stored = open_set(name, data_dir=data_dir)
+        return StoredExamples(stored, split or _only_split(stored), **options)
+    if colon and not Path(text).exists():
+        open_set(name, data_dir=data_dir)  # says where it was looked for
+    if not Path(text).exists() and os.sep not in text:
+        place = Path(data_dir) if data_dir else default_data_dir()
+        raise ImageError(text, f"is neither a folder with GT/, hazy/ and IR/ nor a built set in {place}")
+    return FolderExamples(spec, **options)
+
+
+def _only_split(stored: StoredSet) -> str:
+    splits = stored.manifest.splits
+    if len(splits) > 1:
+        shown = ", ".join(f"{stored.name}:{split}" for split in splits)
+        raise ImageError(stored.folder, f"has several splits: give one of {shown}")
+    return next(iter(splits))
+
+
+def _cached(examples: Examples, num_bytes: int) -> Cached:
+    return Cached(examples, num_bytes=num_bytes)

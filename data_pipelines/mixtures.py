@@ -1,0 +1,91 @@
+"""Several sets in fixed proportions, written as text: "msrs:train*0.7 + roadscene:train*0.3"."""
+
+import dataclasses
+import math
+import os
+from collections.abc import Sequence
+
+from data_pipelines.decode import ImageError
+from data_pipelines.examples import Examples, Resized, open_examples
+from data_pipelines.triplets import InfraredRange
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """A set of a mixture by its text, and how many of its examples come for each of the others'."""
+
+    spec: str
+    weight: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """Opened sets with their weights; a single set is a mixture of one."""
+
+    components: Sequence[Examples]
+    weights: Sequence[float]
+
+    @property
+    def names(self) -> list[str]:
+        """The scenes' names, one set after the other."""
+        return [name for component in self.components for name in component.names]
+
+
+def parse_mixture(spec: str | os.PathLike) -> list[Component]:
+    """Split " + " between sets and "*WEIGHT" after them; a set without weight has 1.
+
+    Raises:
+      ValueError: a weight that is not a positive number.
+    """
+    components = []
+    for part in os.fspath(spec).split(" + "):
+        name, star, weight = part.strip().rpartition("*")
+        components.append(
+            Component(name.strip() if star else part.strip(), _weight(weight, part) if star else 1.0)
+        )
+    return components
+
+
+def open_mixture(
+    spec: str | os.PathLike,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    require_hazy: bool = True,
+    infrared_range: InfraredRange = "full",
+    resize: tuple[int, int] | None = None,
+) -> Mixture:
+    """Open every set of a mixture.
+
+    Args:
+      spec: one set as `examples.open_examples` takes it, or several with weights.
+      data_dir, require_hazy, infrared_range: see `examples.open_examples`.
+      resize: (height, width) to which all examples are brought.
+
+    Raises:
+      ValueError: a weight that is not a positive number.
+      ImageError: a set cannot be opened, or some sets have hazy images and others do not.
+    """
+    parts = parse_mixture(spec)
+    opened = [
+        open_examples(part.spec, data_dir=data_dir, require_hazy=require_hazy, infrared_range=infrared_range)
+        for part in parts
+    ]
+    haze = {part.spec: examples.has_haze for part, examples in zip(parts, opened, strict=True)}
+    if len(set(haze.values())) > 1:
+        shown = ", ".join(f"{name} {'has' if has else 'has not'}" for name, has in haze.items())
+        raise ImageError(
+            os.fspath(spec), f"a mixture needs hazy images in all of its sets or in none ({shown})"
+        )
+    if resize is not None:
+        opened = [Resized(examples, resize) for examples in opened]
+    return Mixture(opened, [part.weight for part in parts])
+
+
+def _weight(text: str, part: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = math.nan
+    if not (math.isfinite(weight) and weight > 0):
+        raise ValueError(f"{part.strip()!r}: the weight after * must be a positive number")
+    return weight
