@@ -12,6 +12,7 @@ from types import ModuleType
 # Action -> what it does; its module is data_<action>.py with add_arguments(parser) and run(args) -> int.
 ACTIONS = {
     "scenes": "write generated street scenes with infrared, depth and haze",
+    "haze": "write hazy copies of clear images, with the parameters of each",
     "build": "store a set of pairs so that it loads fast and can be verified",
     "verify": "check a built set: checksums, pairing, sizes, lists, leakage",
     "inspect": "write a picture of examples of a folder",

@@ -1,7 +1,7 @@
 """Haze made during training and validation, from clear images."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ class Haze:
             )
         if frame is not None and (len(frame) != 2 or not all(isinstance(n, int) and n > 0 for n in frame)):
             raise ConfigError(f"config.haze_options.frame is {frame}; expected (height, width) in pixels")
-        self.pseudo_depth = cast(Kind, pseudo_depth)
+        self.pseudo_depth: Kind = pseudo_depth
         self.frame = (frame[0], frame[1]) if frame else None
 
     def __call__(
