@@ -126,6 +126,11 @@ def _augment() -> ConfigDict:
     augment.horizontal_flip = True  # mirror left-right with probability 1/2
     augment.vertical_flip = True  # mirror top-bottom with probability 1/2
     augment.rotate = False  # turn by a random multiple of 90 degrees
+    # Photometric jitter of the visible images: a factor exp(u), u even in [-strength, strength]; 0 is off.
+    augment.brightness = 0.0
+    augment.contrast = 0.0  # around 1/2
+    augment.saturation = 0.0  # around grey
+    augment.gamma = 0.0  # exponent
     return augment
 
 

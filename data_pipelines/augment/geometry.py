@@ -12,7 +12,7 @@ from iassf_jax.ops.arguments import check_images
 _NOT_IMAGES = ("mask", "name", "example")
 
 
-def augment(
+def turn_and_flip(
     key: Key[Array, ""],
     batch: Mapping[str, Any],
     *,
