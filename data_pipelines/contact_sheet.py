@@ -1,35 +1,33 @@
 """A picture of many examples, to look at a data set before training on it; host side only."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-
-from data_pipelines.triplets import InfraredRange, Triplet, read_triplet
 
 GAP = 4  # pixels between pictures
 CAPTION = 18  # pixels above a row
 CAPTION_SCALE = 0.42
 
 
-def contact_sheet(
-    triplets: list[Triplet], *, width: int = 320, infrared_range: InfraredRange = "full"
-) -> UInt8[np.ndarray, "h w 3"]:
+def contact_sheet(examples: Sequence[Mapping[str, Any]], *, width: int = 320) -> UInt8[np.ndarray, "h w 3"]:
     """Return one row of hazy, clear and infrared pictures for each example, each `width` pixels wide.
 
-    An example without a hazy picture has a row of two. See `scale_infrared` for `infrared_range`.
+    An example without a hazy picture has a row of two. Examples are as in `examples.Examples`.
 
     Raises:
-        ImageError: an image cannot be read.
         ValueError: there are no examples.
     """
-    if not triplets:
+    if not examples:
         raise ValueError("a contact sheet needs at least one example")
-    rows = [_row(read_triplet(triplet, infrared_range=infrared_range), width) for triplet in triplets]
+    rows = [_row(example, width) for example in examples]
     widest = max(row.shape[1] for row in rows)
     return np.concatenate([np.pad(row, ((0, 0), (0, widest - row.shape[1]), (0, 0))) for row in rows])
 
 
-def _row(images: dict, width: int) -> np.ndarray:
+def _row(images: Mapping[str, Any], width: int) -> np.ndarray:
     """Return the captioned pictures of one example side by side."""
     names = [name for name in ("visible_hazy", "visible_clear", "infrared") if name in images]
     cells = [_cell(images[name], width) for name in names]

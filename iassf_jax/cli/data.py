@@ -15,7 +15,7 @@ ACTIONS = {
     "haze": "write hazy copies of clear images, with the parameters of each",
     "build": "store a set of pairs so that it loads fast and can be verified",
     "verify": "check a built set: checksums, pairing, sizes, lists, leakage",
-    "inspect": "write a picture of examples of a folder",
+    "inspect": "report on the pairs of a folder or set, or a picture of examples",
 }
 
 
