@@ -136,12 +136,10 @@ def _augment() -> ConfigDict:
 
 def _haze_options() -> ConfigDict:
     options = ConfigDict()
-    options.pseudo_depth = (
-        "mixed"  # where there is no depth: "plane", "radial", "noise", "luminance", "mixed"
-    )
-    options.frame = config_dict.placeholder(
-        tuple
-    )  # (height, width) of the pictures that crops are parts of; None runs the haze over the crop itself
+    # Kind of depth for images without one: "plane", "radial", "noise", "luminance" or "mixed".
+    options.pseudo_depth = "mixed"
+    # (height, width) of the pictures that the crops are parts of; None runs the haze over the crop itself.
+    options.frame = config_dict.placeholder(tuple)
     return options
 
 
