@@ -105,8 +105,10 @@ def released_model() -> ConfigDict:
 
 def _data() -> ConfigDict:
     data = ConfigDict()
-    data.train = ""  # folder with GT/, hazy/ and IR/; required
+    # Folder with GT/, hazy/ and IR/, a built set "msrs:train", or "msrs:train*3 + roadscene:train"; required
+    data.train = ""
     data.val = ""  # the same for validation; "" trains without validation
+    data.data_dir = ""  # folder of built sets; "" is $TFDS_DATA_DIR or ~/tensorflow_datasets
     data.val_limit = config_dict.placeholder(int)  # validate on the first so many scenes; None is all
     data.batch_size = 6  # images per step
     data.crop = 256  # side of the random square crops, pixels
@@ -117,6 +119,8 @@ def _data() -> ConfigDict:
     data.infrared_range = "full"  # how infrared of more than 8 bits is read: the "full" range of its type
     data.drop_remainder = True  # leave out the images of an epoch that do not fill a batch
     data.num_threads = 4  # batches prepared at a time; 0 prepares each when it is needed
+    data.num_workers = 0  # processes that prepare batches; 0 is the training process itself
+    data.resident = False  # keep all images on the device and crop there; the batches are the same
     data.cache_bytes = 2**30  # decoded images are kept in memory up to this size
     return data
 

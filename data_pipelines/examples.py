@@ -125,6 +125,26 @@ class Resized:
         return self._size
 
 
+class Clear:
+    """Examples without their hazy images."""
+
+    has_haze = False
+
+    def __init__(self, examples: Examples):
+        self._examples = examples
+        self.names = examples.names
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {name: value for name, value in self._examples[index].items() if name != "visible_hazy"}
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return (height, width) of an example."""
+        return self._examples.size(index)
+
+
 class Cached:
     """Examples of which the first that fit a budget are kept in memory.
 

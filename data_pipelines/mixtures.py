@@ -5,8 +5,7 @@ import math
 import os
 from collections.abc import Sequence
 
-from data_pipelines.decode import ImageError
-from data_pipelines.examples import Examples, Resized, open_examples
+from data_pipelines.examples import Clear, Examples, Resized, open_examples
 from data_pipelines.triplets import InfraredRange
 
 
@@ -58,24 +57,21 @@ def open_mixture(
 
     Args:
       spec: one set as `examples.open_examples` takes it, or several with weights.
-      data_dir, require_hazy, infrared_range: see `examples.open_examples`.
+      data_dir, require_hazy, infrared_range: see `examples.open_examples`. Where hazy images are not
+        required and only some of the sets have them, they are left out of all.
       resize: (height, width) to which all examples are brought.
 
     Raises:
       ValueError: a weight that is not a positive number.
-      ImageError: a set cannot be opened, or some sets have hazy images and others do not.
+      ImageError: a set cannot be opened, or lacks the hazy images that are required.
     """
     parts = parse_mixture(spec)
     opened = [
         open_examples(part.spec, data_dir=data_dir, require_hazy=require_hazy, infrared_range=infrared_range)
         for part in parts
     ]
-    haze = {part.spec: examples.has_haze for part, examples in zip(parts, opened, strict=True)}
-    if len(set(haze.values())) > 1:
-        shown = ", ".join(f"{name} {'has' if has else 'has not'}" for name, has in haze.items())
-        raise ImageError(
-            os.fspath(spec), f"a mixture needs hazy images in all of its sets or in none ({shown})"
-        )
+    if len({examples.has_haze for examples in opened}) > 1:
+        opened = [Clear(examples) for examples in opened]
     if resize is not None:
         opened = [Resized(examples, resize) for examples in opened]
     return Mixture(opened, [part.weight for part in parts])

@@ -25,6 +25,8 @@ from rich.console import Console
 
 from data_pipelines.decode import ImageError
 from data_pipelines.folder import evaluation_examples, training_iterator
+from data_pipelines.mixtures import open_mixture
+from data_pipelines.resident import stack_scenes
 from iassf_jax import models
 from iassf_jax.checkpoints.manager import CheckpointManager
 from iassf_jax.checkpoints.versions import versions
@@ -35,9 +37,10 @@ from iassf_jax.evaluation import Validator, picture_grid
 from iassf_jax.training import logging, loop, settings
 from iassf_jax.training.haze import HazyExamples
 from iassf_jax.training.optimizer import make_optimizer, make_schedule
+from iassf_jax.training.resident import compile_resident_step
 from iassf_jax.training.signals import StopRequest
 from iassf_jax.training.state import TrainState, abstract_state, init_state
-from iassf_jax.training.step import compile_train_step, make_train_step
+from iassf_jax.training.step import Step, compile_train_step, make_train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +116,7 @@ class _Run:
                     state,
                     start=start,
                     schedule=self.schedule,
-                    step_function=compile_train_step(self._step()),
+                    step_function=self._step(),
                     alpha=self.config.alpha,
                     seed=self.config.seed,
                     progress=self.progress,
@@ -150,23 +153,23 @@ class _Run:
             raise InputError(f"the data is not the one of the run in {self.workdir}: {error}") from error
         return state, step
 
-    def _step(self) -> Any:
-        return make_train_step(
+    def _step(self) -> Step:
+        step = make_train_step(
             self.model,
             self.optimizer,
             augment_options=self.config.augment.to_dict(),
             loss_options=self.config.loss.to_dict(),
             haze=self.haze,
         )
+        data = self.config.data
+        if not data.resident:
+            return compile_train_step(step)
+        mixture = open_mixture(data.train, resize=data.resize, **_reading(self.config))
+        return compile_resident_step(step, stack_scenes(mixture, crop=data.crop), crop=data.crop)
 
     def _examples(self) -> Iterable[Mapping[str, Any]]:
         data = self.config.data
-        examples = evaluation_examples(
-            data.val,
-            limit=data.val_limit,
-            require_hazy=self.haze is None,
-            infrared_range=data.infrared_range,
-        )
+        examples = evaluation_examples(data.val, limit=data.val_limit, **_reading(self.config))
         return self.hazy_examples(examples) if self.hazy_examples else examples
 
     def _open_log(self, start: int) -> logging.RunLog:
@@ -237,15 +240,25 @@ def _batches(config: ConfigDict) -> Any:
             resize=data.resize,
             scale=data.scale,
             num_threads=data.num_threads,
+            num_workers=data.num_workers,
             drop_remainder=data.drop_remainder,
-            require_hazy=not config.haze,
-            infrared_range=data.infrared_range,
             cache_bytes=data.cache_bytes,
+            places_only=data.resident,
+            **_reading(config),
         )
     except ImageError:
         raise
     except ValueError as error:
         raise ConfigError(f"config.data: {error}") from error
+
+
+def _reading(config: ConfigDict) -> dict[str, Any]:
+    """Return the options of reading that training and validation share."""
+    return {
+        "data_dir": config.data.data_dir or None,
+        "require_hazy": not config.haze,
+        "infrared_range": config.data.infrared_range,
+    }
 
 
 def _make_folder(workdir: Path) -> None:

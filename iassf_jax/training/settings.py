@@ -17,6 +17,8 @@ _FREE = (
     "images_count",
     "keep_last",
     "data.num_threads",
+    "data.num_workers",
+    "data.resident",
     "data.cache_bytes",
 )
 _NOT_NEGATIVE = ("log_every", "eval_every", "images_every", "checkpoint_every", "images_count")
@@ -29,7 +31,10 @@ def check(config: Mapping[str, Any]) -> None:
       ConfigError: the first impossible option, with what was expected.
     """
     if not config["data"]["train"]:
-        raise ConfigError("no training data: give --config.data.train=FOLDER with GT/, hazy/ and IR/ in it")
+        raise ConfigError(
+            "no training data: give --config.data.train=FOLDER with GT/, hazy/ and IR/ in it, or a built set "
+            "such as msrs:train"
+        )
     _at_least(config, 1, "steps", "keep_last")
     _at_least(config, 0, *_NOT_NEGATIVE)
     if not 0 <= config["seed"] < 2**31:
