@@ -47,6 +47,9 @@ class Haze:
     ) -> tuple[dict[str, Any], dict[str, MeanRecord]]:
         """Return the batch with "visible_hazy" made from "visible_clear", and records of what was drawn.
 
+        The records are means over all valid examples; an example left clear counts with a transmission of 1
+        and an airlight and beta of 0.
+
         Args:
           key: the step's key; each example folds in its "example" number, or its position.
           images: float batch; "depth" [b h w 1] in metres is used where it is there, "mask" too.
