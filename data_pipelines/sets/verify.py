@@ -123,6 +123,10 @@ def _check_published(card: Card, manifest: Manifest) -> list[Finding]:
             whole = "altogether" if split == "all" else f"in {split}"
             findings.append(Finding("note", f"{found} scenes {whole}, the complete {card.name} has {count}"))
     for split, names in published_lists(card).items():
+        elsewhere = {name for other, found in present.items() if other != split for name in found}
+        if strays := sorted(set(names) & elsewhere):
+            text = f"{len(strays)} names of the published {split} list lie in another split"
+            findings.append(Finding("error", f"{text}: {_shortened(strays)}"))
         if missing := sorted(set(names) - present.get(split, set())):
             findings.append(
                 Finding("note", f"{len(missing)} of {len(names)} names of the published {split} list are "

@@ -197,6 +197,14 @@ def test_an_incomplete_public_set_is_sound_but_noted(tmp_path, write_pair):
     assert "49 of 50 names of the published test list are missing" in result.findings[1].text
 
 
+def test_published_test_scenes_in_the_training_split_are_an_error(tmp_path, write_pair):
+    for split, name in (("train", "00001D"), ("train", "00004N"), ("test", "00008N")):
+        write_pair(tmp_path / "s" / split, name, folders=("vi", "ir"))
+    built = build_set("msrs", tmp_path / "s", data_dir=tmp_path / "sets")
+    errors = [f.text for f in verify_set(open_set(built.folder)).findings if f.level == "error"]
+    assert errors == ["1 names of the published test list lie in another split: 00004N"]
+
+
 def test_cards_and_lists_are_consistent():
     for card in CARDS.values():
         for names in published_lists(card).values():
