@@ -22,6 +22,7 @@ from PIL import Image
 from configs import base
 from data_pipelines.augment import augment, to_float
 from data_pipelines.haze import synthesize_with_parameters
+from data_pipelines.haze.pseudo_depth import Kind
 from iassf_jax import models
 from iassf_jax.training.haze import Haze
 from iassf_jax.training.optimizer import make_optimizer
@@ -29,7 +30,7 @@ from iassf_jax.training.state import init_state
 from iassf_jax.training.step import compile_train_step, make_train_step
 
 BATCH, SIDE = 16, 256
-DEVICE = {  # name -> (recipe, kind of pseudo-depth)
+DEVICE: dict[str, tuple[str, Kind]] = {  # name -> (recipe, kind of pseudo-depth)
     "iassf_released": ("iassf_released", "mixed"),
     "reside_its, plane": ("reside_its", "plane"),
     "physical": ("physical", "mixed"),
@@ -97,7 +98,7 @@ def _record(times: dict[str, list[float]], step_batch: int) -> dict:
     }
 
 
-def _device(batch: dict[str, np.ndarray], recipe: str, pseudo_depth: str) -> Callable[[], object]:
+def _device(batch: dict[str, np.ndarray], recipe: str, pseudo_depth: Kind) -> Callable[[], object]:
     @jax.jit
     def run(key, images):
         first, second = jax.random.split(key)
