@@ -14,6 +14,7 @@ from iassf_jax.core.errors import IassfError
 COMMANDS = {
     "fuse": "remove haze and fuse one pair or two folders of images",
     "train": "train a network; the same command again resumes",
+    "measure": "measure fused images of any origin and compare methods",
     "import-weights": "convert the released PyTorch checkpoint into a weights file",
     "export-weights": "write a weights file in the released PyTorch layout",
     "data": "write generated scenes with depth and haze",

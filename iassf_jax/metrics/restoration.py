@@ -67,7 +67,9 @@ def _pair(
     for array in (image, reference):
         if not jnp.issubdtype(array.dtype, jnp.floating):
             raise InputError(f"metrics need float images in [0,1], got {array.dtype}")
-    return image.astype(jnp.float32), reference.astype(jnp.float32)
+    # Lower precisions are measured in float32.
+    dtype = jnp.float64 if image.dtype == jnp.float64 else jnp.float32
+    return image.astype(dtype), reference.astype(dtype)
 
 
 def _window_mean(x: Float[Array, "b h w c"]) -> Float[Array, "b h-10 w-10 c"]:

@@ -1,0 +1,84 @@
+"""Structural similarity of the fused image with its sources, on grey levels."""
+
+import functools
+import operator
+
+from jax import numpy as jnp
+from jaxtyping import Array, Float
+
+from iassf_jax.metrics.windows import gaussian, window_moments
+
+SMALLEST_SIDE = 11  # pixels, the window
+SMALLEST_SIDE_MULTI_SCALE = 161  # pixels: the window fits at the coarsest of five scales
+_WINDOW = gaussian(11, 1.5)
+_C1 = (0.01 * 255.0) ** 2
+_C2 = (0.03 * 255.0) ** 2
+_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+
+def structural_similarity(
+    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+) -> Float[Array, " b"]:
+    """SSIM = mean of SSIM(A, F) and SSIM(B, F), in -1..1 (Wang et al. 2004).
+
+    Gaussian window 11x11, sigma 1.5, only windows inside the image, K1 0.01, K2 0.03, range 255.
+    """
+    return 0.5 * structural_similarity_sum(infrared, visible, fused)
+
+
+def structural_similarity_sum(
+    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+) -> Float[Array, " b"]:
+    """The sum over the two sources, which VIFB and many tables print."""
+    maps = _maps(infrared, visible, fused)
+    return sum(
+        ((light * structure).mean((1, 2)) for light, structure in maps), jnp.zeros_like(fused[:, 0, 0])
+    )
+
+
+def multi_scale_similarity(
+    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+) -> Float[Array, " b"]:
+    """MS-SSIM = mean over the two sources (Wang et al. 2003), in 0..1.
+
+    Five scales, weights 0.0448, 0.2856, 0.3001, 0.2363, 0.1333; halved by 2x2 means, with a border of zeros
+    at odd sizes. Contrast and structure below 0 count as 0, since powers of negative numbers are not real.
+    """
+    images = (infrared, visible, fused)
+    factors: list[list[Array]] = [[], []]
+    for scale, weight in enumerate(_SCALE_WEIGHTS):
+        last = scale == len(_SCALE_WEIGHTS) - 1
+        for factor, (light, structure) in zip(factors, _maps(*images), strict=True):
+            structure = jnp.maximum(structure, 0.0)
+            value = (light * structure if last else structure).mean((1, 2))
+            factor.append(_power(value, weight))
+        if not last:
+            images = (_halve(images[0]), _halve(images[1]), _halve(images[2]))
+    return 0.5 * sum(
+        (functools.reduce(operator.mul, factor) for factor in factors), jnp.zeros_like(fused[:, 0, 0])
+    )
+
+
+def _maps(infrared: Array, visible: Array, fused: Array) -> list[tuple[Array, Array]]:
+    """Luminance, and contrast times structure, at every window, for each of the two sources."""
+    pairs = ((0, 0), (1, 1), (2, 2), (0, 2), (1, 2))
+    means, moments = window_moments((infrared, visible, fused), pairs, _WINDOW)
+    maps = []
+    for i in (0, 1):
+        light = (2.0 * means[i] * means[2] + _C1) / (means[i] ** 2 + means[2] ** 2 + _C1)
+        maps.append((light, (2.0 * moments[3 + i] + _C2) / (moments[i] + moments[2] + _C2)))
+    return maps
+
+
+def _halve(image: Float[Array, "b h w"]) -> Float[Array, "b H W"]:
+    batch, height, width = image.shape
+    odd_rows, odd_columns = height % 2, width % 2
+    padded = jnp.pad(image, ((0, 0), (odd_rows, odd_rows), (odd_columns, odd_columns)))
+    rows, columns = padded.shape[1] // 2, padded.shape[2] // 2
+    padded = padded[:, : 2 * rows, : 2 * columns]
+    return padded.reshape(batch, rows, 2, columns, 2).mean((2, 4))
+
+
+def _power(base: Array, exponent: float) -> Array:
+    positive = base > 0
+    return jnp.where(positive, jnp.where(positive, base, 1.0) ** exponent, 0.0)

@@ -1,0 +1,129 @@
+"""Sliding Gaussian windows: means, variances and covariances without cancellation, edge filters, safe roots.
+
+The textbook E[x^2] - E[x]^2 loses most digits of a small variance in float32. Here every window subtracts its
+own mean before squaring, one axis at a time (law of total variance: the variance over a square is the mean of
+the rows' variances plus the variance of the rows' means), at the same number of operations. Windows are sums
+of shifted slices, which XLA fuses into single loops. A constant window has variance exactly 0.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jax import lax
+from jax import numpy as jnp
+from jaxtyping import Array, Float
+
+Pairs = Sequence[tuple[int, int]]
+
+
+def gaussian(size: int, sigma: float) -> tuple[float, ...]:
+    """Return the weights of a one-dimensional Gaussian window of odd `size`; they sum to 1."""
+    offsets = np.arange(size) - size // 2
+    weights = np.exp(-(offsets**2) / (2.0 * sigma**2))
+    return tuple((weights / weights.sum()).tolist())
+
+
+def window_means(
+    images: Sequence[Float[Array, "b h w"]], weights: Sequence[float]
+) -> list[Float[Array, "b H W"]]:
+    """Return the images' weighted means over every square window inside them (separable, odd size)."""
+    stacked = jnp.stack(images)
+    for axis in (2, 1):
+        stacked = _each(functools.partial(_mean_along, weights=weights, axis=axis), stacked)
+    return list(stacked)
+
+
+def window_moments(
+    images: Sequence[Float[Array, "b h w"]], pairs: Pairs, weights: Sequence[float]
+) -> tuple[list[Float[Array, "b H W"]], list[Float[Array, "b H W"]]]:
+    """Return the images' means and the covariances of `pairs` over every square window inside the image.
+
+    Args:
+      images: of equal shape.
+      pairs: indices into `images`; (i, i) gives the variance of image i.
+      weights: of the one-dimensional window, odd in number, with sum 1.
+    """
+    first, second = (np.array([pair[side] for pair in pairs]) for side in (0, 1))
+    stacked = jnp.stack(images)
+    moments = jnp.zeros((len(pairs), *stacked.shape[1:]), stacked.dtype)
+    for axis in (2, 1):
+        means = _each(functools.partial(_mean_along, weights=weights, axis=axis), stacked)
+        covary = functools.partial(_moment_along, weights=weights, axis=axis)
+        moments = _each(covary, stacked[first], stacked[second], means[first], means[second], moments)
+        stacked = means
+    return list(stacked), list(moments)
+
+
+def sobel(x: Float[Array, "b h w"], *, padding: str) -> tuple[Float[Array, "b h w"], Float[Array, "b h w"]]:
+    """Return the responses to [-1 0 1; -2 0 2; -1 0 1] and [1 2 1; 0 0 0; -1 -2 -1] (correlation).
+
+    Args:
+      x: images.
+      padding: "constant" (zeros), "reflect" (mirrored without the edge) or "edge" (the edge repeated).
+    """
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1)), mode=padding)
+    height, width = x.shape[1:]
+    columns = [padded[:, :, i : i + width] for i in range(3)]
+    rows = [padded[:, i : i + height] for i in range(3)]
+    across = columns[2] - columns[0]
+    down = rows[0] - rows[2]
+    gx = across[:, :height] + 2.0 * across[:, 1 : height + 1] + across[:, 2:]
+    gy = down[:, :, :width] + 2.0 * down[:, :, 1 : width + 1] + down[:, :, 2:]
+    return gx, gy
+
+
+def safe_sqrt(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Square root whose gradient at 0 is 0 instead of infinite."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
+
+
+def safe_divide(numerator: Float[Array, "..."], denominator: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Quotient; 0, with gradient 0, where the denominator is 0."""
+    nonzero = denominator != 0
+    return jnp.where(nonzero, numerator / jnp.where(nonzero, denominator, 1.0), 0.0)
+
+
+def _mean_along(x: Array, *, weights: Sequence[float], axis: int) -> Array:
+    """Weighted mean as the middle pixel plus weighted differences: exact where the window is constant."""
+    middle, length = len(weights) // 2, x.shape[axis] - len(weights) + 1
+    centre = _shifted(x, middle, length, axis)
+    total = centre
+    for i, weight in enumerate(weights):
+        if i != middle:
+            total = total + weight * (_shifted(x, i, length, axis) - centre)
+    return total
+
+
+def _moment_along(
+    first: Array,
+    second: Array,
+    mean_first: Array,
+    mean_second: Array,
+    inner: Array,
+    *,
+    weights: Sequence[float],
+    axis: int,
+) -> Array:
+    """Covariance along one axis: the mean of the covariances `inner` plus the covariance of the means."""
+    length = mean_first.shape[axis]
+    total = jnp.zeros_like(mean_first)
+    for i, weight in enumerate(weights):
+        offset = _shifted(first, i, length, axis) - mean_first
+        product = offset * (_shifted(second, i, length, axis) - mean_second)
+        total = total + weight * (product + _shifted(inner, i, length, axis))
+    return total
+
+
+def _each(function: Callable[..., Array], *stacks: Array) -> Array:
+    """Apply `function` to one image [b h w] of the stacks [n b h w] after the other.
+
+    A loop, because its body of many taps is compiled once instead of once for each image, and because XLA
+    would fuse what leaves it into every later tap and compute it again for each.
+    """
+    return lax.map(lambda xs: function(*xs), stacks)
+
+
+def _shifted(x: Array, start: int, length: int, axis: int) -> Array:
+    return lax.slice_in_dim(x, start, start + length, axis=axis)

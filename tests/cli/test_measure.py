@@ -1,0 +1,106 @@
+"""`iassf measure`: folders in, tables out, nothing dropped in silence."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from iassf_jax.cli.main import main
+from iassf_jax.metrics.baselines import laplacian, maximum, mean
+
+
+@pytest.fixture
+def folders(tmp_path, rng):
+    for kind in ("visible", "infrared", "fused"):
+        (tmp_path / kind).mkdir()
+    for name in ("a", "b"):
+        visible = rng.integers(0, 256, (24, 30, 3), dtype=np.uint8)
+        infrared = rng.integers(0, 256, (24, 30), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "visible" / f"{name}.png"), visible[..., ::-1])
+        cv2.imwrite(str(tmp_path / "infrared" / f"{name}.png"), infrared)
+        cv2.imwrite(str(tmp_path / "fused" / f"{name}.png"), maximum(visible, infrared)[..., ::-1])
+    return tmp_path
+
+
+def _run(folders, *extra):
+    sources = ["--visible", str(folders / "visible"), "--infrared", str(folders / "infrared")]
+    return main(["measure", *sources, "--output", str(folders / "out"), *extra])
+
+
+def test_methods_and_baselines_are_compared(folders, capsys):
+    options = [
+        "--fused",
+        f"ours={folders / 'fused'}",
+        "--baselines",
+        "maximum,mean",
+        "--metrics",
+        "q_mi,q_sf",
+    ]
+    assert _run(folders, *options) == 0
+    rows = list(csv.DictReader((folders / "out" / "per_image.csv").read_text().splitlines()))
+    assert [(row["method"], row["name"]) for row in rows] == [
+        (method, name) for method in ("ours", "maximum", "mean") for name in "ab"
+    ]
+    values = {(row["method"], row["name"]): row["q_mi"] for row in rows}
+    assert values["ours", "a"] == values["maximum", "a"] != values["mean", "a"]
+    summary = json.loads((folders / "out" / "summary.json").read_text())
+    assert summary["methods"]["ours"]["q_sf"]["count"] == 2
+    assert "**" in (folders / "out" / "table.md").read_text()
+    assert r"\textbf" in (folders / "out" / "table.tex").read_text()
+    assert "Q_MI" in capsys.readouterr().out
+    assert _run(folders, *options) == 2  # the report exists
+    assert _run(folders, *options, "--overwrite") == 0
+
+
+def test_what_cannot_be_measured_is_listed(folders, capsys):
+    (folders / "fused" / "b.png").write_bytes(b"")
+    cv2.imwrite(str(folders / "visible" / "extra.png"), np.zeros((24, 30, 3), np.uint8))
+    assert _run(folders, "--fused", str(folders / "fused"), "--metrics", "q_sf") == 1
+    output = capsys.readouterr().out
+    assert "b, fused" in output and "empty file" in output and "extra" in output
+    summary = json.loads((folders / "out" / "summary.json").read_text())
+    assert (
+        summary["methods"]["fused"]["q_sf"] | {"count": 1, "missing": 1}
+        == summary["methods"]["fused"]["q_sf"]
+    )
+
+
+def test_a_metric_without_value_is_said_and_fails_only_when_named(folders, capsys):
+    assert _run(folders, "--baselines", "mean", "--metrics", "q_sf,q_vif") == 1
+    assert "41 pixels" in capsys.readouterr().out
+    summary = json.loads((folders / "out" / "summary.json").read_text())
+    assert summary["methods"]["mean"]["q_vif"]["mean"] is None
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ([], "nothing to measure"),
+        (["--baselines", "best"], "maximum, mean, laplacian"),
+        (["--baselines", "mean", "--metrics", "q_mii"], "q_mii"),
+        (["--fused", "nowhere"], "no such folder"),
+        (["--baselines", "mean", "--fused", "mean=x"], "two methods"),
+    ],
+)
+def test_wrong_options_end_with_a_message(folders, options, message, capsys):
+    assert _run(folders, *options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_fused_image_of_another_size_is_a_problem(folders, capsys):
+    cv2.imwrite(str(folders / "fused" / "a.png"), np.zeros((24, 31, 3), np.uint8))
+    assert _run(folders, "--fused", str(folders / "fused"), "--metrics", "q_sf") == 1
+    assert "24x31" in capsys.readouterr().out
+
+
+def test_baselines_state_their_arithmetic():
+    visible = np.full((40, 52, 3), (10, 200, 255), np.uint8)
+    infrared = np.full((40, 52), 101, np.uint8)
+    assert maximum(visible, infrared)[3, 4].tolist() == [101, 200, 255]
+    assert mean(visible, infrared)[3, 4].tolist() == [56, 151, 178]
+    np.testing.assert_array_equal(laplacian(visible, infrared)[3, 4], [56, 150, 178])
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (37, 45), dtype=np.uint8)
+    np.testing.assert_array_equal(laplacian(np.repeat(image[..., None], 3, 2), image)[..., 1], image)

@@ -1,0 +1,237 @@
+"""What must hold for any images: symmetry, bounds, constants, batches, padding, gradients, bad input."""
+
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iassf_jax.core.errors import InputError
+from iassf_jax.metrics import (
+    METRICS,
+    PAPER,
+    RESTORATION,
+    STANDARD,
+    MeanRecord,
+    evaluate,
+    levels_of_unit,
+    measure,
+    measure_records,
+    why_not_computed,
+)
+from iassf_jax.metrics.measure import compiled_measure
+
+SIZE = (45, 51)  # odd, and large enough for VIF's four scales
+SMALL = tuple(  # all that such a small image has
+    name
+    for name, metric in METRICS.items()
+    if metric.function is not None and metric.fits(*SIZE) and "reference_rgb" not in metric.inputs
+)
+# VIFF takes the second source where neither gain is the smaller one.
+SYMMETRIC = tuple(
+    name for name in SMALL if METRICS[name].inputs == ("infrared", "visible", "fused") and name != "viff"
+)
+PROGRAM = compiled_measure(SMALL)
+examples = settings(max_examples=8, deadline=None)
+seeds = given(seed=st.integers(0, 2**31))
+
+
+def _images(seed, batch=1):
+    """Blobs and noise: correlated as photographs are, with every level in use."""
+    rng = np.random.default_rng(seed)
+    noise = rng.random((3, batch, SIZE[0] + 8, SIZE[1] + 8))
+    smooth = sum(noise[:, :, i : i + SIZE[0], j : j + SIZE[1]] for i in range(8) for j in range(8)) / 64
+    mixed = 255 * np.clip(4 * (smooth - 0.5) + 0.5 + 0.1 * rng.standard_normal(smooth.shape), 0, 1)
+    names = ("visible", "infrared", "fused")
+    return {name: x[..., None].astype(np.uint8) for name, x in zip(names, mixed, strict=True)}
+
+
+def _values(images):
+    return {name: np.asarray(value) for name, value in PROGRAM(images).items()}
+
+
+@examples
+@seeds
+def test_the_sources_may_be_exchanged(seed):
+    images = _images(seed)
+    exchanged = _values(images | {"visible": images["infrared"], "infrared": images["visible"]})
+    for name, value in _values(images).items():
+        if name in SYMMETRIC:
+            np.testing.assert_allclose(value, exchanged[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@examples
+@seeds
+def test_values_stay_in_their_range(seed):
+    bounds = {
+        "q_abf": (0, 0.9755),
+        "q_scd": (-2, 2),
+        "legacy_uint8_q_scd": (-2, 2),
+        "ssim_sum": (-2, 2),
+        "cc": (-1, 1),
+        "ssim": (-1, 1),
+        "en": (0, 8),
+        "mi_hossny": (0, 2),
+    }
+    bounds |= {"n_abf": (0, 1), "q_g": (0, 1), "mse": (0, 1), "q_mi": (0, 2 * 8 * np.log(2))}
+    values = _values(_images(seed))
+    for name, value in values.items():
+        low, high = bounds.get(name, (0, np.inf))
+        assert np.isfinite(value).all(), name
+        assert (value >= low - 1e-6).all() and (value <= high + 1e-6).all(), name
+
+
+@examples
+@seeds
+def test_a_fused_image_equal_to_both_sources(seed):
+    image = _images(seed)["fused"]
+    values = _values(dict.fromkeys(("visible", "infrared", "fused"), image))
+    expected = {"q_cv": 0, "q_scd": 0, "cc": 1, "mse": 0, "ssim": 1, "q_vif": 1, "n_abf": 0, "viff": 1}
+    for name, value in expected.items():
+        assert values[name][0] == pytest.approx(value, abs=1e-5), name
+    assert values["q_mi"][0] == pytest.approx(2 * values["en"][0] * np.log(2), rel=1e-5)
+    assert np.isposinf(values["psnr"])
+
+
+@examples
+@seeds
+def test_inverting_all_images_changes_no_metric_of_structure(seed):
+    images = _images(seed)
+    inverted = _values({name: 255 - image for name, image in images.items()})
+    for name, value in _values(images).items():
+        if name in ("q_mi", "en", "q_abf", "cc", "q_scd", "mse", "q_sf", "ag", "sd", "ei", "nmi"):
+            border = name == "q_abf"  # zero padding makes the border an edge, whose strength changes
+            np.testing.assert_allclose(value, inverted[name], rtol=0.3 if border else 1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("level", [0, 7, 255])
+def test_constant_images_give_defined_values(level):
+    constant = np.full((1, *SIZE, 1), level, np.uint8)
+    values = _values(dict.fromkeys(("visible", "infrared", "fused"), constant))
+    assert {"q_mi", "en", "q_scd", "cc", "q_sf", "ag", "sd", "q_cv"} <= {
+        k for k, v in values.items() if v[0] == 0
+    }
+    assert values["q_vif"][0] == 1
+    assert not [name for name, value in values.items() if np.isnan(value).any()]
+
+
+@examples
+@given(seed=st.integers(0, 2**31), order=st.permutations(range(3)))
+def test_each_image_of_a_batch_is_measured_by_itself(seed, order):
+    images = _images(seed, batch=3)
+    values = _values(images)
+    permuted = _values({name: image[list(order)] for name, image in images.items()})
+    for name, value in values.items():
+        np.testing.assert_allclose(value[list(order)], permuted[name], rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+def test_padding_under_the_mask_changes_nothing_and_records_merge():
+    names = ("q_sf", "q_mi", "cc")
+    images = _images(5, batch=4)
+    whole = measure_records(images, names)
+    padded = {k: np.concatenate([v[3:], np.zeros_like(v[:2])]) for k, v in images.items()}
+    first = measure_records({k: v[:3] for k, v in images.items()}, names)
+    last = measure_records(padded, names, jnp.asarray([1.0, 0.0, 0.0]))
+    for name in names:
+        merged = MeanRecord.merge(first[name], last[name])
+        assert float(merged.count) == 4
+        np.testing.assert_allclose(merged.result(), whole[name].result(), rtol=1e-6)
+
+
+def test_jit_vmap_and_all_at_once_agree():
+    names = ("q_abf", "q_mi", "q_cv")
+    images = {name: jnp.asarray(image) for name, image in _images(2, batch=2).items()}
+    expected = PROGRAM(images)
+    together = jax.jit(lambda x: measure(x, names, images_at_once=2))(images)
+    mapped = jax.jit(jax.vmap(lambda x: measure({k: v[None] for k, v in x.items()}, names)))(images)
+    for name in names:
+        np.testing.assert_allclose(together[name], expected[name], rtol=1e-5)
+        np.testing.assert_allclose(mapped[name][:, 0], expected[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", ["q_abf", "q_cv_unstretched", "q_scd", "q_vif", "ssim", "q_sf", "ag", "sd", "cc"]
+)
+@pytest.mark.parametrize("flat", [False, True])
+def test_gradients_are_finite(name, flat):
+    metric = METRICS[name]
+    images = {k: jnp.asarray(v, jnp.float32) / 255.0 for k, v in _images(3).items()}
+    fused = jnp.full_like(images["fused"], 0.5) if flat else images["fused"]
+
+    def loss(fused):
+        unit = images | {"fused": fused}
+        return metric.function(*(levels_of_unit(unit[k]) for k in metric.inputs)).sum()
+
+    gradient = jax.jit(jax.grad(loss))(fused)
+    assert np.isfinite(gradient).all()
+    assert flat or np.abs(gradient).max() > 0
+
+
+def test_evaluate_takes_grey_and_colour_and_any_size():
+    rng = np.random.default_rng(1)
+    visible, fused = (rng.integers(0, 256, (20, 23, 3), dtype=np.uint8) for _ in "ab")
+    infrared = rng.integers(0, 256, (20, 23), dtype=np.uint8)
+    values = evaluate(visible, infrared, fused, reference=visible)
+    assert set(values) == set(STANDARD + RESTORATION)
+    missing = {name for name, value in values.items() if np.isnan(value)}
+    assert missing == {"q_vif", "q_niqe", "q_pi", "ms_ssim"}
+    assert missing == set(why_not_computed(STANDARD, (20, 23)))
+    np.testing.assert_allclose(
+        values["restoration_psnr"], -10 * np.log10(np.mean((visible / 255.0 - fused / 255.0) ** 2)), rtol=1e-5
+    )
+
+
+def test_the_table_is_complete():
+    assert set(PAPER) < set(STANDARD) < set(METRICS)
+    for name, metric in METRICS.items():
+        assert metric.name == name
+        assert metric.title and metric.definition and metric.value_range and metric.source and metric.colour
+    assert METRICS["q_cv"].direction == METRICS["q_niqe"].direction == "lower"
+
+
+@pytest.fixture
+def without_type_checks():
+    """What a user sees outside the tests: the package's own checks, not those of the import hook."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("without_type_checks")
+def test_bad_input_is_refused():
+    image = np.zeros((20, 20, 3), np.uint8)
+    with pytest.raises(InputError, match="fused.*float32"):
+        evaluate(image, image, image.astype(np.float32))
+    with pytest.raises(InputError, match="int64"):
+        evaluate(image, image.astype(np.int64), image)
+    with pytest.raises(InputError, match="20x20.*20x21"):
+        evaluate(image, np.zeros((20, 21), np.uint8), image)
+    with pytest.raises(InputError, match="q_mii"):
+        evaluate(image, image, image, names=["q_mii"])
+    with pytest.raises(InputError, match="float16"):
+        evaluate(image, image, image, precision="float16")
+    with pytest.raises(InputError, match=r"\[20, 20, 4\]"):
+        evaluate(image, image, np.zeros((20, 20, 4), np.uint8))
+    with pytest.raises(InputError, match="41"):
+        measure({k: image[None] for k in ("visible", "infrared", "fused")}, ["q_vif"])
+    with pytest.raises(InputError, match="infrared"):
+        measure({k: image[None] for k in ("visible", "fused")}, ["q_mi"])
+
+
+def test_colour_differences_of_the_published_test_pairs():
+    from iassf_jax.metrics.color_difference import lab_difference
+
+    pairs = [  # Sharma, Wu and Dalal 2005, table 1
+        ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+        ((50, 3.1571, -77.2803), (50, 0, -82.7485), 2.8615),
+        ((50, 2.5, 0), (73, 25, -18), 27.1492),
+        ((50, 2.5, 0), (61, -5, 29), 22.8977),
+        ((50, 2.5, 0), (56, -27, -3), 31.9030),
+        ((50, 2.5, 0), (58, 24, 15), 19.4535),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+        ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+    ]
+    first, second = (jnp.asarray([pair[i] for pair in pairs], jnp.float32) for i in (0, 1))
+    np.testing.assert_allclose(lab_difference(first, second), [pair[2] for pair in pairs], atol=1e-3)
