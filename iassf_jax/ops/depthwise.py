@@ -2,7 +2,7 @@
 
 XLA's grouped convolution is over 20 times slower on CPU than a sum of shifted images, so depthwise layers are
 such sums with a gradient of their own. Measured with 5x5 taps, 24 channels, 256x256 pixels, in CPU time:
-forward 3 ms against 63 ms; gradient 40 ms against 240 ms (grouped) and 205 ms (XLA's transpose of the sum).
+forward 3 ms against 63 ms; gradient 22 ms against 240 ms (grouped) and 205 ms (XLA's transpose of the sum).
 """
 
 import functools
@@ -140,7 +140,7 @@ def _depthwise_backward(padding: Border, saved: tuple[Array, Array], g: Array) -
     wide = _shifted_sum(jnp.pad(g, edge), kernel[::-1, ::-1])
     (x_gradient,) = fold_border(wide)
     taps = lax.platform_dependent(
-        padded.astype(jnp.float32), g.astype(jnp.float32), cpu=_tap_sums_in_blocks, default=_tap_sums
+        padded.astype(jnp.float32), g.astype(jnp.float32), cpu=_tap_sums_in_strips, default=_tap_sums
     )
     return x_gradient, taps.reshape(kernel.shape).astype(kernel.dtype)
 
@@ -171,25 +171,34 @@ def _tap_sums(padded: Array, g: Array) -> Array:
     return jnp.stack(sums)
 
 
-def _tap_sums_in_blocks(padded: Array, g: Array) -> Array:
-    """`_tap_sums` for CPUs in a third of the time: 33 against 100 ms for the layer measured above.
+def _tap_sums_in_strips(padded: Array, g: Array) -> Array:
+    """`_tap_sums` for CPUs in a ninth of the time: 11 against 100 ms for the layer measured above.
 
-    XLA's CPU reductions add one number after the other. Adding eight blocks of rows and then eight blocks of
-    columns elementwise, in vector instructions, leaves a sixty-fourth of the numbers to the reduction.
+    XLA's CPU reductions add one number after the other and read the images anew for each tap. Here a strip of
+    rows stays in the cache for all taps, and its rows are added elementwise, in vector instructions, to sums
+    by column, which are all that is left to the reduction. Shorter and longer strips take half as long again.
     """
-    blocks = 8
+    strip = 16
     b, h, w, c = g.shape
-    columns = padded.shape[2] - w + 1
-    taps = (padded.shape[1] - h + 1) * columns
-    fill = ((0, 0), (0, -h % blocks), (0, -w % blocks), (0, 0))
+    tap_rows, tap_columns = padded.shape[1] - h + 1, padded.shape[2] - w + 1
+    fill = ((0, 0), (0, -h % strip), (0, 0), (0, 0))
     padded, g = jnp.pad(padded, fill), jnp.pad(g, fill)
-    h, w = g.shape[1:3]
+    strips = g.shape[1] // strip
 
-    def tap_sum(tap: Array) -> Array:
-        product = lax.dynamic_slice(padded, (0, tap // columns, tap % columns, 0), g.shape) * g
-        rows = product.reshape(b, blocks, h // blocks, w, c)
-        row_sums = functools.reduce(lax.add, [rows[:, k] for k in range(blocks)])
-        parts = row_sums.reshape(b, h // blocks, blocks, w // blocks, c)
-        return jnp.sum(functools.reduce(lax.add, [parts[:, :, k] for k in range(blocks)]), axis=(0, 1, 2))
+    def column_sums(image: Array, gradient: Array, tap_row: Array) -> tuple[Array, ...]:
+        rows = lax.dynamic_slice_in_dim(image, tap_row, strip, axis=0)
+        return tuple(
+            functools.reduce(lax.add, [rows[k, j : j + w] * gradient[k] for k in range(strip)])
+            for j in range(tap_columns)
+        )
 
-    return lax.map(tap_sum, jnp.arange(taps))
+    def add_strip(totals: tuple[Array, ...], index: Array) -> tuple[tuple[Array, ...], None]:
+        start = (index // strips, index % strips * strip, 0, 0)
+        image = lax.dynamic_slice(padded, start, (1, strip + tap_rows - 1, *padded.shape[2:]))[0]
+        gradient = lax.dynamic_slice(g, start, (1, strip, w, c))[0]
+        sums = lax.map(functools.partial(column_sums, image, gradient), jnp.arange(tap_rows))
+        return tuple(map(lax.add, totals, sums)), None
+
+    zeros = tuple(jnp.zeros((tap_rows, w, c), g.dtype) for _ in range(tap_columns))
+    totals, _ = lax.scan(add_strip, zeros, jnp.arange(b * strips))
+    return jnp.stack([jnp.sum(total, axis=1) for total in totals], axis=1).reshape(-1, c)
