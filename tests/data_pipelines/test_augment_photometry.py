@@ -94,7 +94,7 @@ def test_values_stay_in_range_and_gradients_finite():
             "visible_clear"
         ].sum()
 
-    assert np.isfinite(jax.grad(total)(batch["visible_clear"])).all()
+    assert np.isfinite(jax.jit(jax.grad(total))(batch["visible_clear"])).all()
 
 
 def test_negative_strengths_are_refused():

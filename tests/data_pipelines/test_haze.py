@@ -144,14 +144,16 @@ def test_airlight_follows_the_light():
 def test_the_same_example_gets_the_same_haze_in_every_batch(clear):
     name = "iassf_released:1,physical:1,clear:1"
     key, ids = jax.random.key(5), jnp.asarray([11, 4, 900, 2**31 + 7, 5, 6], jnp.uint32)
-    whole, drawn = made(key, clear, name, examples=ids)
+    whole, drawn = made(key, clear, name, pseudo_depth="radial", examples=ids)
     order = np.array([3, 0, 5])
-    part, part_drawn = made(key, clear[order], name, examples=ids[order])
+    part, part_drawn = made(key, clear[order], name, pseudo_depth="radial", examples=ids[order])
     np.testing.assert_array_equal(part, whole[order])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[order], rtol=1e-6), part_drawn, drawn)
-    other, _ = made(key, clear, name, examples=ids + jnp.uint32(1))
+    other, _ = made(key, clear, name, pseudo_depth="radial", examples=ids + jnp.uint32(1))
     assert not np.array_equal(other[3], whole[3])
-    assert not np.array_equal(made(jax.random.key(6), clear, name, examples=ids)[0], whole)
+    assert not np.array_equal(
+        made(jax.random.key(6), clear, name, pseudo_depth="radial", examples=ids)[0], whole
+    )
 
 
 def test_sharding_over_devices_changes_nothing(clear):
