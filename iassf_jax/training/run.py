@@ -11,6 +11,7 @@ A run is a function of (configuration, seed, data). Its folder holds
     checkpoints/    see `checkpoints.manager`
 """
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
@@ -107,7 +108,8 @@ class _Run:
 
     def train(self) -> RunResult:
         _make_folder(self.workdir)
-        with self._open_checkpoints() as manager, StopRequest() as stop:
+        reading = contextlib.closing(self.progress.batches)  # type: ignore[type-var]
+        with self._open_checkpoints() as manager, StopRequest() as stop, reading:
             state, start = self._restore_or_init(manager)
             self._write_records(state)
             self._announce(state, start)
