@@ -158,7 +158,7 @@ def _compiled(names: tuple[str, ...], precision: str) -> Callable[..., dict[str,
     if precision == "float32":
         return program
 
-    def in_double_precision(images: Mapping[str, Array]) -> dict[str, Array]:
+    def in_double_precision(images: Mapping[str, Array | np.ndarray]) -> dict[str, Array]:
         with jax.enable_x64(True):
             return program(images)
 

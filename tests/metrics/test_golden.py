@@ -3,6 +3,7 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -121,4 +122,4 @@ def test_grey_levels_are_those_of_matlab(golden, shared):
             continue
         folder = shared / "golden" / "images"
         colour, grey = (np.asarray(Image.open(folder / triple[key])) for key in ("vis_rgb", "vis"))
-        np.testing.assert_array_equal(grey_levels(colour[None])[0], grey)
+        np.testing.assert_array_equal(grey_levels(jnp.asarray(colour[None]))[0], grey)
