@@ -16,6 +16,7 @@ from data_pipelines.sets.scan import fingerprint
 
 SIDE = 256  # pixels, longer side at which displacements are estimated
 REACH = 0.1  # largest displacement looked for, as a share of each side
+JPEG_QUALITY = 85
 _SMOOTHING = 1.5  # pixels of SIDE, standard deviation
 
 
@@ -34,7 +35,7 @@ class Measures:
       shift_confidence: height of the correlation's peak over its surroundings, in robust standard
         deviations; from about 6 on the shift can be relied on.
       thumbnail: see `sets.scan.fingerprint`.
-      picture: both images side by side, small, uint8 [h w 3].
+      picture: both images side by side, small, as JPEG.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Measures:
     shift: tuple[float, float]
     shift_confidence: float
     thumbnail: np.ndarray
-    picture: np.ndarray
+    picture: bytes
 
 
 def measure(pair: Pair, *, picture_height: int = 96) -> Measures:
@@ -155,12 +156,14 @@ def _hazy_range(files: Mapping[str, bytes], name: str) -> tuple[int, int] | None
     return int(low), int(high)
 
 
-def _picture(
-    visible: UInt8[np.ndarray, "h w 3"], infrared: UInt8[np.ndarray, "p q"], height: int
-) -> UInt8[np.ndarray, "n m 3"]:
+def _picture(visible: UInt8[np.ndarray, "h w 3"], infrared: UInt8[np.ndarray, "p q"], height: int) -> bytes:
+    """Both side by side. Compressed, since the pictures of all pairs are kept until the report is written."""
+
     def small(image: np.ndarray) -> np.ndarray:
         width = max(1, round(image.shape[1] * height / image.shape[0]))
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
     grey = small(infrared)
-    return np.concatenate([small(visible), np.repeat(grey[:, :, None], 3, axis=2)], axis=1)
+    both = np.concatenate([small(visible), np.repeat(grey[:, :, None], 3, axis=2)], axis=1)
+    stored = cv2.cvtColor(both, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()

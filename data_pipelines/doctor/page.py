@@ -4,10 +4,6 @@ import base64
 import html
 from collections.abc import Sequence
 
-import cv2
-import numpy as np
-from jaxtyping import UInt8
-
 from data_pipelines.doctor.findings import RELIABLE, Finding, Report
 from data_pipelines.doctor.measures import Measures
 
@@ -61,16 +57,12 @@ def _row(finding: Finding) -> str:
 def _figure(pair: Measures) -> str:
     down, right = pair.shift
     shift = f", shift {down:.0f}, {right:.0f}" if pair.shift_confidence >= RELIABLE else ""
+    picture = base64.b64encode(pair.picture).decode("ascii")
     caption = f"{pair.name} ({pair.size[1]}x{pair.size[0]}{shift})"
     return (
-        f'<figure><img alt="" src="data:image/jpeg;base64,{_jpeg(pair.picture)}">'
+        f'<figure><img alt="" src="data:image/jpeg;base64,{picture}">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
-
-
-def _jpeg(picture: UInt8[np.ndarray, "h w 3"]) -> str:
-    data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
-    return base64.b64encode(data.tobytes()).decode("ascii")
 
 
 def _spread(pairs: Sequence[Measures], count: int) -> list[Measures]:
