@@ -17,7 +17,7 @@ COMMANDS = {
     "measure": "measure fused images of any origin and compare methods",
     "import-weights": "convert the released PyTorch checkpoint into a weights file",
     "export-weights": "write a weights file in the released PyTorch layout",
-    "data": "write generated scenes with depth and haze",
+    "data": "build, verify, inspect and generate data sets; make haze",
     "demo": "generate scenes, train a small network on them and fuse hazy pairs",
     "bench": "time this project against PyTorch on this machine",
     "info": "versions, devices, packaged weights, parameter counts",
