@@ -11,13 +11,13 @@ from configs import cpu_small
 def get_config() -> ConfigDict:
     """Return the small CPU setting with a short run; `iassf demo` fills in the folders."""
     config = cpu_small.get_config()
-    config.steps = 160
+    config.steps = 360
     config.data.batch_size = 4
     config.data.crop = 64
     config.optimizer.learning_rate = 2e-3
     config.optimizer.warmup_steps = 20
     config.log_every = 25
-    config.eval_every = 160
-    config.images_every = 160
-    config.checkpoint_every = 160
+    config.eval_every = 360
+    config.images_every = 360
+    config.checkpoint_every = 360
     return config
