@@ -62,7 +62,7 @@ def multi_scale_similarity(
 def _maps(infrared: Array, visible: Array, fused: Array) -> list[tuple[Array, Array]]:
     """Luminance, and contrast times structure, at every window, for each of the two sources."""
     pairs = ((0, 0), (1, 1), (2, 2), (0, 2), (1, 2))
-    means, moments = window_moments((infrared, visible, fused), pairs, _WINDOW)
+    means, moments = window_moments((infrared, visible, fused), pairs, _WINDOW, stored=True)
     maps = []
     for i in (0, 1):
         light = (2.0 * means[i] * means[2] + _C1) / (means[i] ** 2 + means[2] ** 2 + _C1)

@@ -6,8 +6,7 @@ the rows' variances plus the variance of the rows' means), at the same number of
 of shifted slices, which XLA fuses into single loops. A constant window has variance exactly 0.
 """
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jax import lax
@@ -28,14 +27,14 @@ def window_means(
     images: Sequence[Float[Array, "b h w"]], weights: Sequence[float]
 ) -> list[Float[Array, "b H W"]]:
     """Return the images' weighted means over every square window inside them (separable, odd size)."""
-    stacked = jnp.stack(images)
+    means = list(images)
     for axis in (2, 1):
-        stacked = _each(functools.partial(_mean_along, weights=weights, axis=axis), stacked)
-    return list(stacked)
+        means = lax.optimization_barrier([_mean_along(x, weights, axis) for x in means])
+    return means
 
 
 def window_moments(
-    images: Sequence[Float[Array, "b h w"]], pairs: Pairs, weights: Sequence[float]
+    images: Sequence[Float[Array, "b h w"]], pairs: Pairs, weights: Sequence[float], *, stored: bool = False
 ) -> tuple[list[Float[Array, "b H W"]], list[Float[Array, "b H W"]]]:
     """Return the images' means and the covariances of `pairs` over every square window inside the image.
 
@@ -43,16 +42,24 @@ def window_moments(
       images: of equal shape.
       pairs: indices into `images`; (i, i) gives the variance of image i.
       weights: of the one-dimensional window, odd in number, with sum 1.
+      stored: the covariances leave a loop, so that XLA stores them. Wanted where each is used once, in a sum:
+        fused into the sum they take four times as long on a CPU.
     """
-    first, second = (np.array([pair[side] for pair in pairs]) for side in (0, 1))
-    stacked = jnp.stack(images)
-    moments = jnp.zeros((len(pairs), *stacked.shape[1:]), stacked.dtype)
+    inputs, inner = lax.optimization_barrier(list(images)), None
     for axis in (2, 1):
-        means = _each(functools.partial(_mean_along, weights=weights, axis=axis), stacked)
-        covary = functools.partial(_moment_along, weights=weights, axis=axis)
-        moments = _each(covary, stacked[first], stacked[second], means[first], means[second], moments)
-        stacked = means
-    return list(stacked), list(moments)
+        # Without the barriers XLA fuses the means into every tap that uses them and computes them again.
+        means = lax.optimization_barrier([_mean_along(x, weights, axis) for x in inputs])
+        operands = [
+            (inputs[a], inputs[b], means[a], means[b], *([] if inner is None else [inner[k]]))
+            for k, (a, b) in enumerate(pairs)
+        ]
+        if stored and axis == 1:
+            stacks = tuple(jnp.stack(column) for column in zip(*operands, strict=True))
+            moments = list(lax.map(lambda xs: _moment_along(xs, weights, 1), stacks))
+        else:
+            moments = lax.optimization_barrier([_moment_along(xs, weights, axis) for xs in operands])
+        inputs, inner = means, moments
+    return means, moments
 
 
 def sobel(x: Float[Array, "b h w"], *, padding: str) -> tuple[Float[Array, "b h w"], Float[Array, "b h w"]]:
@@ -85,7 +92,7 @@ def safe_divide(numerator: Float[Array, "..."], denominator: Float[Array, "..."]
     return jnp.where(nonzero, numerator / jnp.where(nonzero, denominator, 1.0), 0.0)
 
 
-def _mean_along(x: Array, *, weights: Sequence[float], axis: int) -> Array:
+def _mean_along(x: Array, weights: Sequence[float], axis: int) -> Array:
     """Weighted mean as the middle pixel plus weighted differences: exact where the window is constant."""
     middle, length = len(weights) // 2, x.shape[axis] - len(weights) + 1
     centre = _shifted(x, middle, length, axis)
@@ -96,33 +103,18 @@ def _mean_along(x: Array, *, weights: Sequence[float], axis: int) -> Array:
     return total
 
 
-def _moment_along(
-    first: Array,
-    second: Array,
-    mean_first: Array,
-    mean_second: Array,
-    inner: Array,
-    *,
-    weights: Sequence[float],
-    axis: int,
-) -> Array:
-    """Covariance along one axis: the mean of the covariances `inner` plus the covariance of the means."""
+def _moment_along(operands: tuple[Array, ...], weights: Sequence[float], axis: int) -> Array:
+    """Covariance along one axis of two images with their means; to it the mean of their inner covariances."""
+    first, second, mean_first, mean_second, *inner = operands
     length = mean_first.shape[axis]
     total = jnp.zeros_like(mean_first)
     for i, weight in enumerate(weights):
         offset = _shifted(first, i, length, axis) - mean_first
-        product = offset * (_shifted(second, i, length, axis) - mean_second)
-        total = total + weight * (product + _shifted(inner, i, length, axis))
+        value = offset * (_shifted(second, i, length, axis) - mean_second)
+        for covariance in inner:
+            value = value + _shifted(covariance, i, length, axis)
+        total = total + weight * value
     return total
-
-
-def _each(function: Callable[..., Array], *stacks: Array) -> Array:
-    """Apply `function` to one image [b h w] of the stacks [n b h w] after the other.
-
-    A loop, because its body of many taps is compiled once instead of once for each image, and because XLA
-    would fuse what leaves it into every later tap and compute it again for each.
-    """
-    return lax.map(lambda xs: function(*xs), stacks)
 
 
 def _shifted(x: Array, start: int, length: int, axis: int) -> Array:
