@@ -33,20 +33,34 @@ def relative_positions(window: int) -> np.ndarray:
 
 
 class WindowAttention(nn.Module):
-    """Softmax attention among the tokens of each window: softmax(q k / sqrt(d) + P) v."""
+    """Softmax attention among the tokens of each window: softmax(q k / sqrt(d) + P) v.
+
+    `kernel` and `bias` project tokens to [queries | keys | values], each of them split into heads.
+    """
 
     heads: int
     window: int = 8
 
     @nn.compact
-    def __call__(self, qkv: Float[Array, "b n t c3"]) -> Float[Array, "b n t c"]:
-        b, n, t, c3 = qkv.shape
-        bias = self._position_bias()
+    def __call__(
+        self, windows: Float[Array, "b n t c"], kernel: Float[Array, "c c3"], bias: Float[Array, " c3"]
+    ) -> Float[Array, "b n t c"]:
+        b, n, t, c = windows.shape
+        tokens = windows.reshape(b * n * t, c)
+        position = self._position_bias()
         h = self.heads
-        parts = jnp.split(qkv.reshape(b * n, t, c3), 3 * h, axis=-1)  # h queries, h keys, h values
-        # One head at a time: with the heads as an axis XLA transposes every operand, three times the cost.
-        heads = [attend(parts[i], parts[i + h], parts[i + 2 * h], bias[i]) for i in range(h)]
-        return jnp.concatenate(heads, axis=-1).reshape(b, n, t, c3 // 3)
+        kernels, biases = jnp.split(kernel, 3 * h, axis=-1), jnp.split(bias, 3 * h)
+        # One product for each head's queries, keys and values: cut out of a common product they are strided
+        # operands of the attention, which then takes twice as long on CPU. Heads as an axis cost more still.
+        q, k, v = (
+            [
+                (tokens @ kernels[i] + biases[i][None]).reshape(b * n, t, c // h)
+                for i in range(part * h, (part + 1) * h)
+            ]
+            for part in range(3)
+        )
+        heads = [attend(q[i], k[i], v[i], position[i]) for i in range(h)]
+        return jnp.concatenate(heads, axis=-1).reshape(b, n, t, c)
 
     def _position_bias(self) -> Float[Array, "heads t t"]:
         # Only (2w-1)^2 of the t^2 offsets differ: the MLP runs on those and the table is gathered.
@@ -76,7 +90,7 @@ def attend(
 class AttentionUnit(nn.Module):
     """Window attention and a 5x5 depthwise convolution in parallel, either of them optional.
 
-    The projections, not the input, are padded by reflection to whole windows; a shifted unit adds a border of
+    Queries, keys and values are padded by reflection to whole windows; a shifted unit adds a border of
     `shift` pixels first, so its windows straddle those of an unshifted one without a cyclic roll or a mask.
     """
 
@@ -91,28 +105,47 @@ class AttentionUnit(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         c = x.shape[-1]
-        value = self._dense(c, "V", self.gain)(x)
+        value = _Projection(c, self.gain, self.dtype, name="V")(c)
         branches = []
         if self.attention:
-            query_key = self._dense(2 * c, "QK", 1.0)(x)
-            branches.append(self._attend(jnp.concatenate([query_key, value], axis=-1)))
+            query_key = _Projection(2 * c, 1.0, self.dtype, name="QK")(c)
+            kernel, bias = (jnp.concatenate(pair, axis=-1) for pair in zip(query_key, value, strict=True))
+            branches.append(self._attend(x.astype(self.dtype), kernel, bias))
         if self.depthwise:
-            branches.append(_DepthwiseConv(gain=self.gain, name="conv")(value))
-        return self._dense(c, "proj", self.gain)(sum(branches[1:], branches[0]))
+            kernel, bias = value
+            projected = (_pixels(x).astype(self.dtype) @ kernel + bias[None]).reshape(x.shape)
+            branches.append(_DepthwiseConv(gain=self.gain, name="conv")(projected))
+        init = xavier_truncated(self.gain)
+        proj = nn.Dense(c, kernel_init=init, dtype=self.dtype, name="proj")
+        return proj(_pixels(sum(branches[1:], branches[0]))).reshape(x.shape)
 
-    def _attend(self, qkv: Float[Array, "b h w c3"]) -> Float[Array, "b h w c"]:
-        h, w = spatial_size(qkv)
+    def _attend(
+        self, x: Float[Array, "b h w c"], kernel: Float[Array, "c c3"], bias: Float[Array, " c3"]
+    ) -> Float[Array, "b h w c"]:
+        h, w = spatial_size(x)
         pad_bottom = (self.shift + (-h) % self.window) % self.window
         pad_right = (self.shift + (-w) % self.window) % self.window
-        padded = reflect_pad(qkv, ((self.shift, pad_bottom), (self.shift, pad_right)))
+        # The projections are pointwise, so their input, a third of the channels, is padded and cut instead.
+        padded = reflect_pad(x, ((self.shift, pad_bottom), (self.shift, pad_right)))
         size = spatial_size(padded)
         windows = window_partition(padded, self.window)
-        attended = WindowAttention(self.heads, self.window, name="attn")(windows)
+        attended = WindowAttention(self.heads, self.window, name="attn")(windows, kernel, bias)
         merged = window_merge(attended, self.window, size)
         return merged[:, self.shift : self.shift + h, self.shift : self.shift + w]
 
-    def _dense(self, features: int, name: str, gain: float) -> nn.Dense:
-        return nn.Dense(features, kernel_init=xavier_truncated(gain), dtype=self.dtype, name=name)
+
+class _Projection(nn.Module):
+    """Kernel and bias of a pointwise projection, for the caller to apply."""
+
+    features: int
+    gain: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, channels: int) -> tuple[Float[Array, "c o"], Float[Array, " o"]]:
+        kernel = self.param("kernel", xavier_truncated(self.gain), (channels, self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return kernel.astype(self.dtype), bias.astype(self.dtype)
 
 
 class _DepthwiseConv(nn.Module):
@@ -137,8 +170,15 @@ class Mlp(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         channels = x.shape[-1]
         init = xavier_truncated(self.gain)
-        hidden = nn.Dense(int(channels * self.ratio), kernel_init=init, dtype=self.dtype, name="mlp_0")(x)
-        return nn.Dense(channels, kernel_init=init, dtype=self.dtype, name="mlp_2")(nn.relu(hidden))
+        width = int(channels * self.ratio)
+        hidden = nn.Dense(width, kernel_init=init, dtype=self.dtype, name="mlp_0")(_pixels(x))
+        reduced = nn.Dense(channels, kernel_init=init, dtype=self.dtype, name="mlp_2")(nn.relu(hidden))
+        return reduced.reshape(x.shape)
+
+
+def _pixels(x: Float[Array, "b h w c"]) -> Float[Array, "n c"]:
+    """Flatten to pixels: gradients of products with three contracted axes take half as long again on CPU."""
+    return x.reshape(-1, x.shape[-1])
 
 
 class MainBlock(nn.Module):
