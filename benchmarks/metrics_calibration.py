@@ -64,7 +64,7 @@ def main():
 
 def _deviations(folder, triples, precision):
     """Relative differences [metric][triple]; triples for which the original prints NaN are left out."""
-    found = {name: {} for name in CALIBRATED}
+    found: dict[str, dict[str, float]] = {name: {} for name in CALIBRATED}
     for triple_name, triple in triples.items():
         values = evaluate(*_images(folder, triple), names=list(CALIBRATED), precision=precision)
         for name, key in CALIBRATED.items():
