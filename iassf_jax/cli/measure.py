@@ -12,6 +12,7 @@ values, else 1.
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -21,9 +22,10 @@ from rich.table import Table
 from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.compilation import enable_compilation_cache
 from iassf_jax.core.errors import InputError
-from iassf_jax.metrics import METRICS, PAPER, RESTORATION, STANDARD
+from iassf_jax.metrics import METRICS, PAPER, RESTORATION, STANDARD, Models
 from iassf_jax.metrics.baselines import BASELINES
 from iassf_jax.metrics.folders import Measurements, Method, measure_folders
+from iassf_jax.metrics.niqe_model import load_model
 from iassf_jax.metrics.report import Summaries, rank, shown, summaries, to_csv, to_json, to_latex, to_markdown
 
 _SETS = {"paper": PAPER, "standard": STANDARD, "all": tuple(METRICS)}
@@ -52,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="paper, standard, all, or names of metrics, separated by commas (default: standard)",
     )
+    add("--niqe-model", type=Path, metavar="F.npz", help="model for q_niqe that `iassf fit-niqe` wrote")
     add("--precision", choices=("float32", "float64"), default="float32", help="of the computation")
     add("--overwrite", action="store_true", help="replace existing reports")
 
@@ -60,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure what `args` names; return 0 when all of it was done, else 1."""
     methods = _methods(args.fused, args.baselines)
     metrics = _metrics(args.metrics, has_reference=args.reference is not None)
+    models = Models(niqe=load_model(args.niqe_model) if args.niqe_model else None)
     _check_output(args.output, overwrite=args.overwrite)
     enable_compilation_cache()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -72,10 +76,12 @@ def run(args: argparse.Namespace) -> int:
             metrics=metrics,
             reference=args.reference,
             precision=args.precision,
+            models=models,
             on_done=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     table = summaries(measured)
-    _write(args.output, measured, table)
+    files = {"niqe": args.niqe_model}
+    _write(args.output, measured, table, {name: str(path) for name, path in files.items() if path})
     _print(Console(), measured, table, args.output)
     asked_for = set(_words(args.metrics))
     return 1 if measured.problems or asked_for & set(measured.not_computed) else 0
@@ -127,8 +133,8 @@ def _check_output(folder: Path, *, overwrite: bool) -> None:
         raise InputError(f"{folder} has {', '.join(existing)}: give another --output, or --overwrite")
 
 
-def _write(folder: Path, measured: Measurements, table: Summaries) -> None:
-    contents = (to_csv(measured), to_json(measured, table), to_markdown(table), to_latex(table))
+def _write(folder: Path, measured: Measurements, table: Summaries, models: Mapping[str, str]) -> None:
+    contents = (to_csv(measured), to_json(measured, table, models), to_markdown(table), to_latex(table))
     for name, content in zip(_FILES, contents, strict=True):
         with written_aside(folder / name) as path:
             path.write_text(content, encoding="utf-8")

@@ -14,6 +14,7 @@ gradient is wanted), because definitions such as VIF's noise variance are in gre
 from iassf_jax.metrics.levels import grey_levels, levels_of_unit, luma_levels
 from iassf_jax.metrics.measure import evaluate, measure, measure_records, why_not_computed
 from iassf_jax.metrics.metric import Metric
+from iassf_jax.metrics.models import Models
 from iassf_jax.metrics.niqe_model import NiqeModel
 from iassf_jax.metrics.records import MeanRecord
 from iassf_jax.metrics.restoration import psnr, ssim
@@ -26,6 +27,7 @@ __all__ = [
     "STANDARD",
     "MeanRecord",
     "Metric",
+    "Models",
     "NiqeModel",
     "evaluate",
     "grey_levels",

@@ -89,7 +89,16 @@ _STATISTICS = (
 )
 _NATURALNESS = (
     device_metric(
-        "q_niqe", "Q_NIQE", niqe.naturalness, FUSED, "lower", ">= 0", MITTAL, blocks=2, smallest_side=BLOCK
+        "q_niqe",
+        "Q_NIQE",
+        niqe.naturalness,
+        FUSED,
+        "lower",
+        ">= 0",
+        MITTAL,
+        blocks=2,
+        smallest_side=BLOCK,
+        takes_niqe_model=True,
     ),
     device_metric(
         "niqe_for_pi",

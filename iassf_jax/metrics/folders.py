@@ -12,6 +12,7 @@ from data_pipelines.decode import ImageError, list_images, read_infrared, read_v
 from iassf_jax.core.errors import InputError
 from iassf_jax.metrics.baselines import BASELINES
 from iassf_jax.metrics.measure import evaluate, why_not_computed
+from iassf_jax.metrics.models import SHIPPED, Models
 
 Method = Path | str  # a folder of fused images, or the name of a baseline
 
@@ -47,6 +48,7 @@ def measure_folders(
     metrics: Sequence[str],
     reference: Path | None = None,
     precision: str = "float32",
+    models: Models = SHIPPED,
     on_done: Callable[[int, int], None] = lambda done, total: None,
 ) -> Measurements:
     """Measure every method on the images whose names occur in `visible` and `infrared`.
@@ -70,7 +72,7 @@ def measure_folders(
     run.values = {name: np.full((len(names), len(metrics)), math.nan) for name in methods}
     for i, name in enumerate(names):
         _measure_scene(
-            run, i, {kind: files[name] for kind, files in sources.items()}, methods, fused, precision
+            run, i, {kind: files[name] for kind, files in sources.items()}, methods, fused, precision, models
         )
         on_done(i + 1, len(names))
     return run
@@ -83,6 +85,7 @@ def _measure_scene(
     methods: Mapping[str, Method],
     fused: Mapping[str, Mapping[str, Path]],
     precision: str,
+    models: Models,
 ) -> None:
     name = run.names[index]
     try:
@@ -99,7 +102,7 @@ def _measure_scene(
             else:
                 run.problems.append(f"{name}: {method} has no fused image of this name")
                 continue
-            values = _evaluate(run, images, image, precision)
+            values = _evaluate(run, images, image, precision, models)
         except (ImageError, ValueError) as error:
             run.problems.append(f"{name}, {method}: {error}")
             continue
@@ -107,7 +110,11 @@ def _measure_scene(
 
 
 def _evaluate(
-    run: Measurements, images: Mapping[str, np.ndarray], fused: UInt8[np.ndarray, "h w 3"], precision: str
+    run: Measurements,
+    images: Mapping[str, np.ndarray],
+    fused: UInt8[np.ndarray, "h w 3"],
+    precision: str,
+    models: Models,
 ) -> dict[str, float]:
     reference = images.get("reference")
     reasons = why_not_computed(run.metrics, fused.shape, has_reference=reference is not None)
@@ -119,6 +126,7 @@ def _evaluate(
         reference=reference,
         names=run.metrics,
         precision=precision,
+        models=models,
     )
 
 

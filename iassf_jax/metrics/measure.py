@@ -14,6 +14,8 @@ from iassf_jax.core.errors import InputError
 from iassf_jax.metrics.learned import learned_value, why_unavailable
 from iassf_jax.metrics.levels import check_uint8_images, grey_levels, luma_levels
 from iassf_jax.metrics.metric import SHAVED, Metric
+from iassf_jax.metrics.models import SHIPPED, Models
+from iassf_jax.metrics.niqe_model import NiqeModel
 from iassf_jax.metrics.records import MeanRecord
 from iassf_jax.metrics.table import METRICS, RESTORATION, STANDARD
 
@@ -26,6 +28,7 @@ def measure(
     *,
     dtype: DTypeLike = jnp.float32,
     images_at_once: int | None = None,
+    niqe_model: NiqeModel | None = None,
 ) -> dict[str, Float[Array, " b"]]:
     """Return the values of the metrics `names` for a batch; pure, safe under jit and vmap.
 
@@ -36,6 +39,7 @@ def measure(
       dtype: of the computation; float64 needs `jax.enable_x64`.
       images_at_once: how many images are computed together. By default one on a CPU, whose caches hold the
         intermediates of one image, and all elsewhere.
+      niqe_model: in place of the LIVE release's, for q_niqe.
 
     Raises:
       InputError: an unknown name, a missing image, images not uint8, differing in size or too small.
@@ -51,7 +55,7 @@ def measure(
         if not METRICS[name].fits(height, width):
             raise InputError(f"{name} needs {METRICS[name].requirement()}, got {height}x{width}")
     together = (1 if jax.default_backend() == "cpu" else None) if images_at_once is None else images_at_once
-    compute = functools.partial(_compute, names=tuple(names), dtype=dtype)
+    compute = functools.partial(_compute, names=tuple(names), dtype=dtype, niqe_model=niqe_model)
     if together is None or together >= chosen[needed[0]].shape[0]:
         return compute(chosen)
 
@@ -81,6 +85,7 @@ def evaluate(
     reference: np.ndarray | None = None,
     names: Sequence[str] | None = None,
     precision: str = "float32",
+    models: Models = SHIPPED,
 ) -> dict[str, float]:
     """Return the metrics of one fused image.
 
@@ -91,6 +96,7 @@ def evaluate(
       reference: clean image for the restoration metrics.
       names: keys of `METRICS`; by default the usual ones, and those of restoration if there is a reference.
       precision: "float32", or "float64" for values to 1e-9 (several times slower).
+      models: parameters of the user's.
 
     Returns:
       A float for each name; NaN where the metric has no value for these images (see `why_not_computed`).
@@ -110,7 +116,7 @@ def evaluate(
     computed = [name for name in names if name not in reasons]
     on_device = tuple(sorted(name for name in computed if METRICS[name].function is not None))
     if on_device:
-        values.update(_on_device(batch, on_device, precision))
+        values.update(_on_device(batch, on_device, precision, models.niqe))
     values.update(
         {name: learned_value(name, batch["fused"][0]) for name in computed if name not in on_device}
     )
@@ -136,12 +142,17 @@ def why_not_computed(
     return reasons
 
 
-def _on_device(batch: Mapping[str, np.ndarray], names: tuple[str, ...], precision: str) -> dict[str, float]:
+def _on_device(
+    batch: Mapping[str, np.ndarray], names: tuple[str, ...], precision: str, niqe_model: NiqeModel | None
+) -> dict[str, float]:
     chosen = {name: batch[name] for name in _needed_images(names)}
-    return {name: float(value[0]) for name, value in compiled_measure(names, precision)(chosen).items()}
+    program = compiled_measure(names, precision, niqe_model=niqe_model)
+    return {name: float(value[0]) for name, value in program(chosen).items()}
 
 
-def compiled_measure(names: Sequence[str], precision: str = "float32") -> Callable[..., dict[str, Array]]:
+def compiled_measure(
+    names: Sequence[str], precision: str = "float32", *, niqe_model: NiqeModel | None = None
+) -> Callable[..., dict[str, Array]]:
     """Return `measure` compiled for `names`; it is compiled once for each size of image.
 
     Raises:
@@ -149,12 +160,15 @@ def compiled_measure(names: Sequence[str], precision: str = "float32") -> Callab
     """
     if precision not in ("float32", "float64"):
         raise InputError(f"precision {precision!r}: expected 'float32' or 'float64'")
-    return _compiled(tuple(names), precision)
+    return _compiled(tuple(names), precision, niqe_model)
 
 
 @functools.cache
-def _compiled(names: tuple[str, ...], precision: str) -> Callable[..., dict[str, Array]]:
-    program = jax.jit(functools.partial(measure, names=names, dtype=jnp.dtype(precision)))
+def _compiled(
+    names: tuple[str, ...], precision: str, niqe_model: NiqeModel | None
+) -> Callable[..., dict[str, Array]]:
+    dtype = jnp.dtype(precision)
+    program = jax.jit(functools.partial(measure, names=names, dtype=dtype, niqe_model=niqe_model))
     if precision == "float32":
         return program
 
@@ -165,7 +179,13 @@ def _compiled(names: tuple[str, ...], precision: str) -> Callable[..., dict[str,
     return in_double_precision
 
 
-def _compute(images: Mapping[str, Array], *, names: tuple[str, ...], dtype: DTypeLike) -> dict[str, Array]:
+def _compute(
+    images: Mapping[str, Array],
+    *,
+    names: tuple[str, ...],
+    dtype: DTypeLike,
+    niqe_model: NiqeModel | None,
+) -> dict[str, Array]:
     prepare: dict[str, Callable[[], Array]] = {
         "infrared": lambda: grey_levels(images["infrared"], dtype=dtype),
         "visible": lambda: grey_levels(images["visible"], dtype=dtype),
@@ -177,7 +197,10 @@ def _compute(images: Mapping[str, Array], *, names: tuple[str, ...], dtype: DTyp
     metrics = [METRICS[name] for name in names]
     inputs = {name: prepare[name]() for metric in metrics for name in metric.inputs}
     return {
-        metric.name: metric.function(*(inputs[name] for name in metric.inputs))
+        metric.name: metric.function(
+            *(inputs[name] for name in metric.inputs),
+            **({"model": niqe_model} if metric.takes_niqe_model else {}),
+        )
         for metric in metrics
         if metric.function is not None
     }

@@ -32,6 +32,7 @@ class Metric:
       blocks: least number of whole blocks of 96x96 pixels.
       colour: how colour images are treated.
       legacy: True for a known fault of a tool box, offered to compare with tables that contain it.
+      takes_niqe_model: True if `function` has a keyword "model" for a `NiqeModel` of the user.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Metric:
     blocks: int = 0
     colour: str = "converted to grey with MATLAB's rgb2gray weights, rounded"
     legacy: bool = False
+    takes_niqe_model: bool = False
 
     def fits(self, height: int, width: int) -> bool:
         """Whether images of this size have a value."""
@@ -83,6 +85,7 @@ def device_metric(
     blocks: int = 0,
     colour: str = GREY,
     legacy: bool = False,
+    takes_niqe_model: bool = False,
 ) -> Metric:
     """Return the entry of a metric computed on the device; its definition is the function's docstring."""
     definition = " ".join((function.__doc__ or "").split())
@@ -99,6 +102,7 @@ def device_metric(
         blocks,
         colour,
         legacy,
+        takes_niqe_model,
     )
 
 

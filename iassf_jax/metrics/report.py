@@ -34,8 +34,11 @@ def to_csv(run: Measurements) -> str:
     return text.getvalue()
 
 
-def to_json(run: Measurements, table: Summaries) -> str:
-    """Summaries, paired comparisons of all methods, and what has no value; null for NaN and infinite."""
+def to_json(run: Measurements, table: Summaries, models: Mapping[str, str]) -> str:
+    """Summaries, paired comparisons of all methods, and what has no value; null for NaN and infinite.
+
+    `models` names the model files that took the place of the shipped ones.
+    """
     pairs = [
         {"first": a, "second": b, **{m: vars(compare(run.of(a, m), run.of(b, m))) for m in run.metrics}}
         for a, b in itertools.combinations(run.values, 2)
@@ -50,6 +53,7 @@ def to_json(run: Measurements, table: Summaries) -> str:
             }
             for m in run.metrics
         },
+        "models": dict(models),
         "methods": {method: {m: vars(s) for m, s in row.items()} for method, row in table.items()},
         "paired_bootstrap": pairs,
         "not_computed": run.not_computed,

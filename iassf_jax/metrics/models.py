@@ -1,0 +1,19 @@
+"""The learned parameters that metrics use in place of, or in addition to, the shipped ones."""
+
+import dataclasses
+
+from iassf_jax.metrics.niqe_model import NiqeModel
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Models:
+    """Models that a user points to.
+
+    Attributes:
+      niqe: for q_niqe; None is the LIVE release's. NIQE inside PI keeps the LIVE model, which defines PI.
+    """
+
+    niqe: NiqeModel | None = None
+
+
+SHIPPED = Models()
