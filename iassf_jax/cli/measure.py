@@ -25,6 +25,7 @@ from iassf_jax.core.errors import InputError
 from iassf_jax.metrics import METRICS, PAPER, RESTORATION, STANDARD, Models
 from iassf_jax.metrics.baselines import BASELINES
 from iassf_jax.metrics.folders import Measurements, Method, measure_folders
+from iassf_jax.metrics.ma_model import load_ma_model
 from iassf_jax.metrics.niqe_model import load_model
 from iassf_jax.metrics.report import Summaries, rank, shown, summaries, to_csv, to_json, to_latex, to_markdown
 
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="paper, standard, all, or names of metrics, separated by commas (default: standard)",
     )
     add("--niqe-model", type=Path, metavar="F.npz", help="model for q_niqe that `iassf fit-niqe` wrote")
+    add("--ma-model", type=Path, metavar="F", help="Ma's forests for q_pi and ma: model.mat, or .npz")
     add("--precision", choices=("float32", "float64"), default="float32", help="of the computation")
     add("--overwrite", action="store_true", help="replace existing reports")
 
@@ -63,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
     """Measure what `args` names; return 0 when all of it was done, else 1."""
     methods = _methods(args.fused, args.baselines)
     metrics = _metrics(args.metrics, has_reference=args.reference is not None)
-    models = Models(niqe=load_model(args.niqe_model) if args.niqe_model else None)
+    models = Models(
+        niqe=load_model(args.niqe_model) if args.niqe_model else None,
+        ma=load_ma_model(args.ma_model) if args.ma_model else None,
+    )
     _check_output(args.output, overwrite=args.overwrite)
     enable_compilation_cache()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -80,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             on_done=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     table = summaries(measured)
-    files = {"niqe": args.niqe_model}
+    files = {"niqe": args.niqe_model, "ma": args.ma_model}
     _write(args.output, measured, table, {name: str(path) for name, path in files.items() if path})
     _print(Console(), measured, table, args.output)
     asked_for = set(_words(args.metrics))

@@ -12,6 +12,7 @@ gradient is wanted), because definitions such as VIF's noise variance are in gre
 """
 
 from iassf_jax.metrics.levels import grey_levels, levels_of_unit, luma_levels
+from iassf_jax.metrics.ma_model import MaModel, load_ma_model
 from iassf_jax.metrics.measure import evaluate, measure, measure_records, why_not_computed
 from iassf_jax.metrics.metric import Metric
 from iassf_jax.metrics.models import Models
@@ -25,6 +26,7 @@ __all__ = [
     "PAPER",
     "RESTORATION",
     "STANDARD",
+    "MaModel",
     "MeanRecord",
     "Metric",
     "Models",
@@ -33,6 +35,7 @@ __all__ = [
     "grey_levels",
     "levels_of_unit",
     "luma_levels",
+    "load_ma_model",
     "measure",
     "measure_records",
     "psnr",

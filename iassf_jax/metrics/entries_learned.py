@@ -1,5 +1,6 @@
 """Entries of METRICS that the host computes with learned parameters."""
 
+from iassf_jax.metrics.ma_features import SMALLEST_SIDE
 from iassf_jax.metrics.metric import BLOCK, LUMA, SHAVED, Direction, Metric
 
 _PYIQA = "RGB, through pyiqa"
@@ -16,8 +17,8 @@ ENTRIES = (
     _learned(
         "q_pi",
         "Q_PI",
-        "Perceptual index ((10 - Ma) + NIQE(Y)) / 2; computed where Ma's regression forests are "
-        "at hand (pyiqa).",
+        "Perceptual index ((10 - Ma) + NIQE(Y)) / 2; computed where Ma's regression forests are at hand: "
+        "in a model file (`--ma-model`), or in pyiqa, whose own reading departs from the authors' program.",
         "lower",
         "about 2..10",
         "PIRM 2018 (Blau et al.)",
@@ -29,12 +30,14 @@ ENTRIES = (
     _learned(
         "ma",
         "Ma",
-        "Score of three regression forests on statistics of DCT, wavelet and singular values.",
+        "Score of three regression forests on statistics of DCT, wavelet and singular values, "
+        "4 pixels shaved off every side as inside PI; needs the forests as Q_PI does.",
         "higher",
         "about 0..10",
         "Ma et al. 2017",
+        inputs=("fused_y",),
         colour=LUMA,
-        smallest_side=32,
+        smallest_side=SMALLEST_SIDE + 2 * SHAVED,
     ),
     _learned(
         "clip_iqa",

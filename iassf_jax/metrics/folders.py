@@ -117,7 +117,7 @@ def _evaluate(
     models: Models,
 ) -> dict[str, float]:
     reference = images.get("reference")
-    reasons = why_not_computed(run.metrics, fused.shape, has_reference=reference is not None)
+    reasons = why_not_computed(run.metrics, fused.shape, has_reference=reference is not None, models=models)
     run.not_computed.update(reasons)
     return evaluate(
         images["visible"],

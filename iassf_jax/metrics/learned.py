@@ -23,6 +23,9 @@ PYIQA_NAMES = {  # ours -> pyiqa's
     "musiq": "musiq",
     "arniqa": "arniqa",
 }
+_PYIQA_OPTIONS = {"ma": {"crop_border": 4, "color_space": "ycbcr"}}  # as inside its PI
+MA_NAMES = ("ma", "q_pi")  # which a file with Ma's forests gives, too
+_FORESTS = "needs Ma's regression forests, from a file (iassf measure --ma-model) or from pyiqa; "
 
 
 def learned_value(name: str, fused: UInt8[np.ndarray, "h w c"]) -> float:
@@ -40,7 +43,7 @@ def why_unavailable(name: str) -> str | None:
     try:
         load_learned(name)
     except IassfError as error:
-        return str(error)
+        return f"{_FORESTS}{error}" if name in MA_NAMES else str(error)
     return None
 
 
@@ -59,8 +62,9 @@ def load_learned(name: str) -> Callable[[UInt8[np.ndarray, "h w c"]], float]:
 @functools.cache
 def _load(name: str) -> Callable[[UInt8[np.ndarray, "h w c"]], float]:
     torch, pyiqa = importlib.import_module("torch"), importlib.import_module("pyiqa")
+    options = _PYIQA_OPTIONS.get(name, {})
     try:
-        metric = pyiqa.create_metric(PYIQA_NAMES[name], device=torch.device("cpu"))
+        metric = pyiqa.create_metric(PYIQA_NAMES[name], device=torch.device("cpu"), **options)
     except Exception as error:  # downloads, archives and state dicts fail in many ways
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(

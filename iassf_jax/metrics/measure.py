@@ -11,7 +11,7 @@ from jax import numpy as jnp
 from jaxtyping import Array, DTypeLike, Float, UInt8
 
 from iassf_jax.core.errors import InputError
-from iassf_jax.metrics.learned import learned_value, why_unavailable
+from iassf_jax.metrics.learned import MA_NAMES, learned_value, why_unavailable
 from iassf_jax.metrics.levels import check_uint8_images, grey_levels, luma_levels
 from iassf_jax.metrics.metric import SHAVED, Metric
 from iassf_jax.metrics.models import SHIPPED, Models
@@ -111,20 +111,24 @@ def evaluate(
     _check_images(batch, list(batch))
     if names is None:
         names = STANDARD + (RESTORATION if reference is not None else ())
-    reasons = why_not_computed(names, fused.shape[:2], has_reference=reference is not None)
-    values = dict.fromkeys(names, math.nan)
+    has_reference = reference is not None
+    reasons = why_not_computed(names, fused.shape[:2], has_reference=has_reference, models=models)
     computed = [name for name in names if name not in reasons]
-    on_device = tuple(sorted(name for name in computed if METRICS[name].function is not None))
-    if on_device:
-        values.update(_on_device(batch, on_device, precision, models.niqe))
-    values.update(
-        {name: learned_value(name, batch["fused"][0]) for name in computed if name not in on_device}
-    )
-    return values
+    on_device = {name for name in computed if METRICS[name].function is not None}
+    on_host = [name for name in computed if name not in on_device]
+    if models.ma is not None and "q_pi" in on_host:
+        on_device.add("niqe_for_pi")
+    values = _on_device(batch, tuple(sorted(on_device)), precision, models.niqe) if on_device else {}
+    values |= _on_host(batch["fused"], on_host, models, values)
+    return {name: values.get(name, math.nan) for name in names}
 
 
 def why_not_computed(
-    names: Sequence[str], size: tuple[int, ...], *, has_reference: bool = False
+    names: Sequence[str],
+    size: tuple[int, ...],
+    *,
+    has_reference: bool = False,
+    models: Models = SHIPPED,
 ) -> dict[str, str]:
     """Return, for those of `names` that have no value for images of this size, the reason.
 
@@ -137,9 +141,26 @@ def why_not_computed(
             reasons[metric.name] = "needs a clean reference"
         elif not metric.fits(*size[:2]):
             reasons[metric.name] = f"needs {metric.requirement()}, got {size[0]}x{size[1]}"
-        elif metric.function is None and (reason := why_unavailable(metric.name)):
+        elif metric.function is not None or (metric.name in MA_NAMES and models.ma is not None):
+            continue
+        elif reason := why_unavailable(metric.name):
             reasons[metric.name] = reason
     return reasons
+
+
+def _on_host(
+    fused: UInt8[np.ndarray, "1 h w _"], names: Sequence[str], models: Models, known: Mapping[str, float]
+) -> dict[str, float]:
+    """Metrics with learned parameters; q_pi by a model of the user's takes niqe_for_pi from `known`."""
+    if models.ma is None or not set(MA_NAMES) & set(names):
+        return {name: learned_value(name, fused[0]) for name in names}
+    others = [name for name in names if name not in MA_NAMES]
+    levels = np.asarray(luma_levels(jnp.asarray(fused)))[0, SHAVED:-SHAVED, SHAVED:-SHAVED]
+    score = models.ma.score(levels.astype(np.float64))
+    found = {name: learned_value(name, fused[0]) for name in others} | {"ma": score}
+    if "q_pi" in names:
+        found["q_pi"] = 0.5 * (10.0 - score + known["niqe_for_pi"])
+    return found
 
 
 def _on_device(

@@ -82,6 +82,8 @@ def test_a_metric_without_value_is_said_and_fails_only_when_named(folders, capsy
         (["--baselines", "mean", "--metrics", "q_mii"], "q_mii"),
         (["--fused", "nowhere"], "no such folder"),
         (["--baselines", "mean", "--fused", "mean=x"], "two methods"),
+        (["--baselines", "mean", "--niqe-model", "none.npz"], "mean and covariance"),
+        (["--baselines", "mean", "--ma-model", "none.mat"], "model.mat"),
     ],
 )
 def test_wrong_options_end_with_a_message(folders, options, message, capsys):
