@@ -1,6 +1,6 @@
 """Entries of METRICS: information, edges, contrast, fidelity and structural similarity."""
 
-from iassf_jax.metrics import contrast, edges, fidelity, information, similarity
+from iassf_jax.metrics import contrast, edges, feature_information, fidelity, information, similarity
 from iassf_jax.metrics.metric import (
     FUSED,
     SHEIKH,
@@ -40,6 +40,23 @@ _INFORMATION = (
     ),
     device_metric(
         "nmi", "NMI", information.mutual_information_of_sources, SOURCES, "higher", ">= 0", "IVIF_ZOO"
+    ),
+    *(
+        device_metric(
+            name,
+            title,
+            function,
+            SOURCES,
+            "higher",
+            "0..1",
+            "Haghighat et al. 2011; Fast-FMI 2014",
+            smallest_side=feature_information.SMALLEST_SIDE,
+        )
+        for name, title, function in (
+            ("fmi_pixel", "FMI (pixel)", feature_information.pixel_information),
+            ("fmi_gradient", "FMI (gradient)", feature_information.gradient_information),
+            ("fmi_dct", "FMI (DCT)", feature_information.dct_information),
+        )
     ),
     device_metric("en", "EN", information.entropy, FUSED, "higher", "0..8 bits", "all tool boxes"),
 )
@@ -147,6 +164,17 @@ _SIMILARITY = (
         "-2..2",
         f"{WANG}; VIFB",
         smallest_side=similarity.SMALLEST_SIDE,
+    ),
+    device_metric(
+        "ssim_unit_range",
+        "SSIM (range 1 fault)",
+        similarity.structural_similarity_unit_range,
+        SOURCES,
+        "higher",
+        "-1..1",
+        f"MATLAB's ssim on levels, as in {TANG}",
+        smallest_side=similarity.SMALLEST_SIDE,
+        legacy=True,
     ),
     device_metric(
         "ms_ssim",

@@ -11,8 +11,6 @@ from iassf_jax.metrics.windows import gaussian, window_moments
 SMALLEST_SIDE = 11  # pixels, the window
 SMALLEST_SIDE_MULTI_SCALE = 161  # pixels: the window fits at the coarsest of five scales
 _WINDOW = gaussian(11, 1.5)
-_C1 = (0.01 * 255.0) ** 2
-_C2 = (0.03 * 255.0) ** 2
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
@@ -32,6 +30,22 @@ def structural_similarity_sum(
     """The sum over the two sources, which VIFB and many tables print."""
     maps = _maps(infrared, visible, fused)
     return sum(
+        ((light * structure).mean((1, 2)) for light, structure in maps), jnp.zeros_like(fused[:, 0, 0])
+    )
+
+
+def structural_similarity_unit_range(
+    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+) -> Float[Array, " b"]:
+    """SSIM of grey levels with the constants of the range 1, edges repeated: mean over the two sources.
+
+    MATLAB's `ssim` takes arrays of doubles to be in [0,1] unless told otherwise; tool boxes that pass it
+    levels in 0..255 print this number, in which the constants hardly stabilise anything.
+    """
+    reach = len(_WINDOW) // 2
+    pad = ((0, 0), (reach, reach), (reach, reach))
+    maps = _maps(*(jnp.pad(x, pad, mode="edge") for x in (infrared, visible, fused)), value_range=1.0)
+    return 0.5 * sum(
         ((light * structure).mean((1, 2)) for light, structure in maps), jnp.zeros_like(fused[:, 0, 0])
     )
 
@@ -59,14 +73,17 @@ def multi_scale_similarity(
     )
 
 
-def _maps(infrared: Array, visible: Array, fused: Array) -> list[tuple[Array, Array]]:
+def _maps(
+    infrared: Array, visible: Array, fused: Array, *, value_range: float = 255.0
+) -> list[tuple[Array, Array]]:
     """Luminance, and contrast times structure, at every window, for each of the two sources."""
     pairs = ((0, 0), (1, 1), (2, 2), (0, 2), (1, 2))
     means, moments = window_moments((infrared, visible, fused), pairs, _WINDOW, stored=True)
+    c1, c2 = (0.01 * value_range) ** 2, (0.03 * value_range) ** 2
     maps = []
     for i in (0, 1):
-        light = (2.0 * means[i] * means[2] + _C1) / (means[i] ** 2 + means[2] ** 2 + _C1)
-        maps.append((light, (2.0 * moments[3 + i] + _C2) / (moments[i] + moments[2] + _C2)))
+        light = (2.0 * means[i] * means[2] + c1) / (means[i] ** 2 + means[2] ** 2 + c1)
+        maps.append((light, (2.0 * moments[3 + i] + c2) / (moments[i] + moments[2] + c2)))
     return maps
 
 

@@ -23,6 +23,7 @@ from iassf_jax.metrics import (
 )
 from iassf_jax.metrics.measure import compiled_measure
 
+BATCH = 2
 SIZE = (45, 51)  # odd, and large enough for VIF's four scales
 SMALL = tuple(  # all that such a small image has
     name
@@ -35,14 +36,17 @@ SYMMETRIC = tuple(
 )
 VIF = pytest.param("q_vif", marks=pytest.mark.slow)  # half a minute to compile the gradient
 PROGRAM = compiled_measure(SMALL)
-examples = settings(max_examples=8, deadline=None)
+examples = settings(max_examples=5, deadline=None)
 seeds = given(seed=st.integers(0, 2**31))
 
 
-def _images(seed, batch=1):
-    """Blobs and noise: correlated as photographs are, with every level in use."""
+def _images(seed):
+    """Blobs and noise: correlated as photographs are, with every level in use.
+
+    One size of batch in all tests, so that each program is compiled once.
+    """
     rng = np.random.default_rng(seed)
-    noise = rng.random((3, batch, SIZE[0] + 8, SIZE[1] + 8))
+    noise = rng.random((3, BATCH, SIZE[0] + 8, SIZE[1] + 8))
     smooth = sum(noise[:, :, i : i + SIZE[0], j : j + SIZE[1]] for i in range(8) for j in range(8)) / 64
     mixed = 255 * np.clip(4 * (smooth - 0.5) + 0.5 + 0.1 * rng.standard_normal(smooth.shape), 0, 1)
     names = ("visible", "infrared", "fused")
@@ -73,6 +77,10 @@ def test_values_stay_in_their_range(seed):
         "ssim_sum": (-2, 2),
         "cc": (-1, 1),
         "ssim": (-1, 1),
+        "ssim_unit_range": (-1, 1),
+        "fmi_pixel": (0, 1),
+        "fmi_gradient": (0, 1),
+        "fmi_dct": (0, 1),
         "en": (0, 8),
         "mi_hossny": (0, 2),
     }
@@ -93,7 +101,7 @@ def test_a_fused_image_equal_to_both_sources(seed):
     for name, value in expected.items():
         assert values[name][0] == pytest.approx(value, abs=1e-5), name
     assert values["q_mi"][0] == pytest.approx(2 * values["en"][0] * np.log(2), rel=1e-5)
-    assert np.isposinf(values["psnr"])
+    assert np.isposinf(values["psnr"]).all()
 
 
 @examples
@@ -109,7 +117,7 @@ def test_inverting_all_images_changes_no_metric_of_structure(seed):
 
 @pytest.mark.parametrize("level", [0, 7, 255])
 def test_constant_images_give_defined_values(level):
-    constant = np.full((1, *SIZE, 1), level, np.uint8)
+    constant = np.full((BATCH, *SIZE, 1), level, np.uint8)
     values = _values(dict.fromkeys(("visible", "infrared", "fused"), constant))
     assert {"q_mi", "en", "q_scd", "cc", "q_sf", "ag", "sd", "q_cv"} <= {
         k for k, v in values.items() if v[0] == 0
@@ -119,33 +127,35 @@ def test_constant_images_give_defined_values(level):
 
 
 @examples
-@given(seed=st.integers(0, 2**31), order=st.permutations(range(3)))
-def test_each_image_of_a_batch_is_measured_by_itself(seed, order):
-    images = _images(seed, batch=3)
+@seeds
+def test_each_image_of_a_batch_is_measured_by_itself(seed):
+    images = _images(seed)
     values = _values(images)
-    permuted = _values({name: image[list(order)] for name, image in images.items()})
+    reversed_order = _values({name: image[::-1] for name, image in images.items()})
     for name, value in values.items():
-        np.testing.assert_allclose(value[list(order)], permuted[name], rtol=1e-6, atol=1e-7, err_msg=name)
+        np.testing.assert_allclose(value[::-1], reversed_order[name], rtol=1e-6, atol=1e-7, err_msg=name)
 
 
 def test_padding_under_the_mask_changes_nothing_and_records_merge():
     names = ("q_sf", "q_mi", "cc")
-    images = _images(5, batch=4)
-    whole = measure_records(images, names)
-    padded = {k: np.concatenate([v[3:], np.zeros_like(v[:2])]) for k, v in images.items()}
-    first = measure_records({k: v[:3] for k, v in images.items()}, names)
-    last = measure_records(padded, names, jnp.asarray([1.0, 0.0, 0.0]))
+    images = _images(5)
+    records = jax.jit(lambda images, mask: measure_records(images, names, mask))
+    whole = records(images, jnp.ones(BATCH))
+    first, last = {k: v.copy() for k, v in images.items()}, {k: v[::-1].copy() for k, v in images.items()}
+    for k in images:
+        first[k][1], last[k][1] = 0, 7
+    first, last = (records(part, jnp.asarray([1.0, 0.0])) for part in (first, last))
     for name in names:
         merged = MeanRecord.merge(first[name], last[name])
-        assert float(merged.count) == 4
+        assert float(merged.count) == BATCH
         np.testing.assert_allclose(merged.result(), whole[name].result(), rtol=1e-6)
 
 
 def test_jit_vmap_and_all_at_once_agree():
-    names = ("q_abf", "q_mi", "q_cv")
-    images = {name: jnp.asarray(image) for name, image in _images(2, batch=2).items()}
+    names = ("q_mi", "q_cv")
+    images = {name: jnp.asarray(image) for name, image in _images(2).items()}
     expected = PROGRAM(images)
-    together = jax.jit(lambda x: measure(x, names, images_at_once=2))(images)
+    together = jax.jit(lambda x: measure(x, names, images_at_once=BATCH))(images)
     mapped = jax.jit(jax.vmap(lambda x: measure({k: v[None] for k, v in x.items()}, names)))(images)
     for name in names:
         np.testing.assert_allclose(together[name], expected[name], rtol=1e-5)
@@ -155,19 +165,18 @@ def test_jit_vmap_and_all_at_once_agree():
 @pytest.mark.parametrize(
     "name", ["q_abf", "q_cv_unstretched", "q_scd", VIF, "ssim", "q_sf", "ag", "sd", "cc"]
 )
-@pytest.mark.parametrize("flat", [False, True])
-def test_gradients_are_finite(name, flat):
+def test_gradients_are_finite(name):
     metric = METRICS[name]
-    images = {k: jnp.asarray(v, jnp.float32) / 255.0 for k, v in _images(3).items()}
-    fused = jnp.full_like(images["fused"], 0.5) if flat else images["fused"]
+    images = {k: jnp.asarray(v[:1], jnp.float32) / 255.0 for k, v in _images(3).items()}
 
     def loss(fused):
         unit = images | {"fused": fused}
         return metric.function(*(levels_of_unit(unit[k]) for k in metric.inputs)).sum()
 
-    gradient = jax.jit(jax.grad(loss))(fused)
-    assert np.isfinite(gradient).all()
-    assert flat or np.abs(gradient).max() > 0
+    gradient = jax.jit(jax.grad(loss))
+    assert np.isfinite(gradient(jnp.full_like(images["fused"], 0.5))).all()
+    found = gradient(images["fused"])
+    assert np.isfinite(found).all() and np.abs(found).max() > 0
 
 
 def test_evaluate_takes_grey_and_colour_and_any_size():
