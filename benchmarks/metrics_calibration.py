@@ -3,7 +3,8 @@
     python -m benchmarks.metrics_calibration --golden FOLDER --output docs/metrics.md
 
 FOLDER holds golden.json (for each triple the files under "ir", "vis", "fused" and the values by tool box) and
-images/. The images belong to their authors and are no part of this project.
+images/; its "ma_features_partial" has the features of Ma's metric for some of the fused images. The images
+belong to their authors and are no part of this project.
 """
 
 import argparse
@@ -11,9 +12,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+from jax import numpy as jnp
 from PIL import Image
 
-from iassf_jax.metrics import METRICS, evaluate
+from iassf_jax.metrics import METRICS, evaluate, luma_levels, ma_model
+from iassf_jax.metrics.ma_features import ma_features
+from iassf_jax.metrics.metric import SHAVED
 
 # Our name -> where the value of the original is: canonical, or the tool box that prints the variant.
 CALIBRATED = {
@@ -44,6 +48,7 @@ CALIBRATED = {
     "psnr": "PSNR_meanMSE",
     "psnr_tang": "tang.PSNR",
     "ssim": "SSIM_mean",
+    "ssim_sum": "vifb.metricsSsim",
     "ms_ssim": "MS_SSIM_mean",
 }
 
@@ -55,11 +60,13 @@ def main():
     parser.add_argument("--golden", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
-    triples = json.loads((args.golden / "golden.json").read_text())["triples"]
+    golden = json.loads((args.golden / "golden.json").read_text())
+    triples = golden["triples"]
     deviations = {
         precision: _deviations(args.golden, triples, precision) for precision in ("float32", "float64")
     }
-    args.output.write_text(_page(triples, deviations), encoding="utf-8")
+    ma_deviations = _ma_deviations(args.golden, golden)
+    args.output.write_text(_page(triples, deviations, ma_deviations), encoding="utf-8")
 
 
 def _deviations(folder, triples, precision):
@@ -74,6 +81,18 @@ def _deviations(folder, triples, precision):
     return found
 
 
+def _ma_deviations(folder, golden):
+    """Worst relative difference of each group of Ma's features; one dictionary for each image."""
+    found = []
+    for triple_name, expected in golden["ma_features_partial"]["values"].items():
+        fused = np.asarray(Image.open(folder / "images" / golden["triples"][triple_name]["fused"]))
+        levels = np.asarray(luma_levels(jnp.asarray(fused[None, :, :, None]))[0], np.float64)
+        features = ma_features(levels[SHAVED:-SHAVED, SHAVED:-SHAVED])._asdict()
+        pairs = zip(features.items(), expected, strict=True)
+        found.append({name: np.max(np.abs(ours / np.asarray(theirs) - 1)) for (name, ours), theirs in pairs})
+    return found
+
+
 def _images(folder, triple):
     files = (triple.get("vis_rgb", triple["vis"]), triple["ir"], triple.get("fused_rgb", triple["fused"]))
     return [np.asarray(Image.open(folder / "images" / file)) for file in files]
@@ -85,7 +104,7 @@ def _expected(triple, key):
     return (triple["octave"] | triple["python_peers"]).get(key)
 
 
-def _page(triples, deviations):
+def _page(triples, deviations, ma_deviations):
     lines = [
         "# Metrics: definitions and calibration",
         "",
@@ -102,6 +121,13 @@ def _page(triples, deviations):
         single, double = (list(deviations[p][name].values()) for p in ("float32", "float64"))
         cells += [str(len(single)), *(f"{f(x):.1e}" for x in (single, double) for f in (np.median, max))]
         lines.append("| " + " | ".join(cells) + " |")
+    others = [f"`{name}`" for name in METRICS if name not in CALIBRATED]
+    lines += ["", f"Without a value of an original to compare with: {', '.join(others)}."]
+    lines += ["", "## Ma's features and model file", ""]
+    for group in ma_deviations[0]:
+        worst = max(image[group] for image in ma_deviations)
+        lines.append(f"- {group}: within {worst:.1e} of the authors' program on {len(ma_deviations)} images")
+    lines += ["", *str(ma_model.__doc__).splitlines()]
     lines += ["", "## Definitions", "", "A is the infrared, B the visible source, F the fused image.", ""]
     lines += ["| name | metric | better | range | definition | source | colour |", "| --- " * 7 + "|"]
     for metric in METRICS.values():
