@@ -7,8 +7,8 @@ Folders are matched by file name without extension. --visible is the clear visib
 as the paper's tables use it, never the hazy one. OUTPUT gets per_image.csv, summary.json (mean, standard
 deviation, median, count, 95 % bootstrap interval; paired bootstrap of every two methods), table.md and
 table.tex with the best and second best marked. Images that cannot be measured are listed, and so are metrics
-without a value. The exit code is 0 when every image was measured and every metric named by itself has its
-values, else 1.
+without a value. Q_PI has values where --ma-model names Ma's forests, or pyiqa has its weights. The exit code
+is 0 when every image was measured and every metric named by itself has its values, else 1.
 """
 
 import argparse
