@@ -1,5 +1,6 @@
 """Builds this project's tasks."""
 
+import functools
 import itertools
 import tempfile
 import time
@@ -152,7 +153,7 @@ def _augment(case: Case, weights: str) -> Task:
             strict=True,
         )
     }
-    function = lambda key, batch: augment(key, batch, rotate=case.height == case.width)  # noqa: E731
+    function = functools.partial(augment, rotate=case.height == case.width)
     return _pure(function, jax.random.key(0), batch, pick="infrared")
 
 

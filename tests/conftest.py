@@ -18,6 +18,7 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 
 import jax
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -38,3 +39,11 @@ def shared() -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def without_type_checks():
+    """What a user sees outside the tests: the package's own checks, not those of the import hook."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -135,14 +134,6 @@ def test_to_float_maps_bytes_to_the_unit_range_and_nothing_else():
     assert float(out["infrared"].max()) == 1.0
     np.testing.assert_array_equal(out["visible_clear"], batch["visible_clear"])
     np.testing.assert_array_equal(out["mask"], batch["mask"])
-
-
-@pytest.fixture
-def without_type_checks():
-    """What a user sees outside the tests: the package's own checks, not those of the import hook."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("without_type_checks")

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import cv2
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -31,14 +30,6 @@ def root(tmp_path):
         cv2.imwrite(str(tmp_path / "hazy" / f"s{scene}.png"), (clear + 100)[:, :, ::-1])
         cv2.imwrite(str(tmp_path / "IR" / f"s{scene}.png"), clear[:, :, 0] + 50)
     return tmp_path
-
-
-@pytest.fixture
-def without_type_checks():
-    """What a user sees outside the tests: the package's own checks, not those of the import hook."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def _coordinates(scene, height=HEIGHT, width=WIDTH):

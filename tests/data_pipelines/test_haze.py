@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -259,14 +258,6 @@ def test_a_recipe_can_be_left_out_of_a_mixture():
 def test_unreadable_recipes_are_refused(text, message):
     with pytest.raises(ValueError, match=message):
         as_mixture(text)
-
-
-@pytest.fixture
-def without_type_checks():
-    """What a user sees outside the tests: the package's own checks, not those of the import hook."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("without_type_checks")

@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -58,14 +57,6 @@ def test_the_fit_recovers_what_was_drawn(k, c, a, seed):
 def test_the_fit_says_when_the_haze_is_another_one():
     clear = _clear(1, 120, 160)
     assert fit_released(clear, 255 - clear).residual > 10
-
-
-@pytest.fixture
-def without_type_checks():
-    """What a user sees outside the tests: the package's own checks, not those of the import hook."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("without_type_checks")

@@ -7,7 +7,6 @@ import sys
 import cv2
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,14 +54,6 @@ def sets(folder, tmp_path_factory):
             (source / name / f"clear{scene}.png").write_bytes(data)
     build_set("folder", source, data_dir=data_dir, name="clear")
     return data_dir
-
-
-@pytest.fixture
-def without_type_checks():
-    """What a user sees outside the tests: the package's own checks, not those of the import hook."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def take(iterator, count):

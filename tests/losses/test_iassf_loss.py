@@ -4,7 +4,6 @@ import json
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -233,14 +232,6 @@ def test_outputs_in_bfloat16_give_losses_in_float32(rng):
         assert losses[name].dtype == jnp.float32
         np.testing.assert_allclose(losses[name], rounded[name], rtol=1e-6)
     assert restoration_error(low["restored"], batch["visible_clear"]).dtype == jnp.float32
-
-
-@pytest.fixture
-def without_type_checks():
-    """What a user sees outside the tests: the package's own checks, not those of the import hook."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("without_type_checks")

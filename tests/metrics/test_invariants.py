@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -199,14 +198,6 @@ def test_the_table_is_complete():
         assert metric.name == name
         assert metric.title and metric.definition and metric.value_range and metric.source and metric.colour
     assert METRICS["q_cv"].direction == METRICS["q_niqe"].direction == "lower"
-
-
-@pytest.fixture
-def without_type_checks():
-    """What a user sees outside the tests: the package's own checks, not those of the import hook."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("without_type_checks")

@@ -3,7 +3,6 @@
 import cv2
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -120,14 +119,6 @@ def test_ssim_gradient_is_finite_on_flat_images():
     flat = jnp.full((1, 16, 16, 3), 0.5)
     gradient = jax.grad(lambda x: ssim(x, flat).sum())(flat)
     assert np.all(np.isfinite(gradient))
-
-
-@pytest.fixture
-def without_type_checks():
-    """What a user sees outside the tests: the package's own checks, not those of the import hook."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("without_type_checks")
