@@ -35,6 +35,7 @@ CACHE = 8 << 30
 
 
 def main() -> None:
+    """Run the comparison from the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

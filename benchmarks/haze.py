@@ -40,6 +40,7 @@ FLIPS = {"horizontal_flip": True, "vertical_flip": True, "rotate": False}
 
 
 def main() -> None:
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

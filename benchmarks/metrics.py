@@ -30,6 +30,7 @@ def scenes(batch, size, seed=0):
 
 
 def main():
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -54,6 +54,7 @@ CALIBRATED = {
 
 
 def main():
+    """Write the calibration page."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

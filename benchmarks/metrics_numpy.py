@@ -25,6 +25,7 @@ def _mutual_information(x, y):
 
 
 def q_abf(infrared, visible, fused):
+    """Q_AB/F of Xydeas and Petrovic, one image, float64."""
     edges = [_sobel(image) for image in (infrared, visible, fused)]
     strengths = [np.hypot(gx, gy) for gx, gy in edges]
     squares = [gx**2 + gy**2 for gx, gy in edges]
@@ -48,6 +49,7 @@ def _sobel(image):
 
 
 def q_cv(infrared, visible, fused):
+    """Q_CV of Chen and Varshney, one image, float64."""
     images = [_stretch(image.astype(np.float64)) for image in (infrared, visible, fused)]
     height, width = fused.shape
     u = width / 8 * 2 * np.fft.fftfreq(width)
