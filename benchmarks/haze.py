@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from configs import base
+from configs import default
 from data_pipelines.augment import augment, to_float
 from data_pipelines.haze import synthesize_with_parameters
 from data_pipelines.haze.pseudo_depth import Kind
@@ -160,8 +160,8 @@ def _plane(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _step(images: int) -> Callable[[], object]:
-    config = base.get_config()
-    config.model = base.released_model()
+    config = default.get_config()
+    config.model = default.released_model()
     model = models.create(config.model.to_dict())
     optimizer = make_optimizer(config.optimizer.to_dict(), steps=config.steps)
     step = make_train_step(

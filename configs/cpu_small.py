@@ -11,13 +11,13 @@ restored at 25 dB and SSIM 0.81 after 1000 steps (hazy input: 6.8 dB, 0.38).
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import default
 
 
 def get_config() -> ConfigDict:
     """Return the default tree with a small network and a short run."""
-    config = base.get_config()
-    config.model = base.released_model()
+    config = default.get_config()
+    config.model = default.released_model()
     config.model.embed_dims = (16, 24, 32, 24, 16)
     config.model.depths = (1, 1, 2, 1, 1)
     config.model.num_heads = (2, 2, 2, 1, 1)

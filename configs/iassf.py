@@ -9,9 +9,9 @@ here: clip norm 1.0, weight decay 0.01, a new rate each step.
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import default
 
 
 def get_config() -> ConfigDict:
     """Return the default tree: it is this setting."""
-    return base.get_config()
+    return default.get_config()

@@ -10,7 +10,7 @@ epoch is 180 steps.
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import default
 
 STEPS_PER_EPOCH = 180
 EPOCHS = 301
@@ -18,8 +18,8 @@ EPOCHS = 301
 
 def get_config() -> ConfigDict:
     """Return the default tree with the released network and recipe."""
-    config = base.get_config()
-    config.model = base.released_model()
+    config = default.get_config()
+    config.model = default.released_model()
     config.steps = STEPS_PER_EPOCH * EPOCHS
     config.loss.signed = True
     config.data.resize = (256, 256)

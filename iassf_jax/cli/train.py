@@ -3,8 +3,8 @@
     iassf train --config configs/cpu_small.py --workdir runs/small \\
         --config.data.train=DATA/train --config.data.val=DATA/val --config.alpha=3
 
---config takes a file, or the name of a packaged configuration (base, iassf, iassf_released, cpu_small,
-smoke). Every option in it can be changed by --config.NAME=VALUE; `configs/base.py` lists them all. Ctrl-C and
+--config takes a file, or the name of a packaged configuration (default, iassf, iassf_released, cpu_small,
+smoke). Every option in it can be changed by --config.NAME=VALUE; `configs/default.py` lists them all. Ctrl-C and
 SIGTERM save a checkpoint before the command ends.
 """
 

@@ -67,7 +67,7 @@ def run_training(
     SIGTERM and Ctrl-C end the run after the present step with a checkpoint.
 
     Args:
-      config: a resolved configuration with every option of `configs/base.py`.
+      config: a resolved configuration with every option of `configs/default.py`.
       workdir: the run's folder; created when missing.
       allow_changes: continue a run although its configuration was another one.
       console: where to report; the terminal by default.

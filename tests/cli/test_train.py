@@ -14,7 +14,7 @@ from iassf_jax.cli.main import build_parser, main
 
 TINY = """
 import jax.numpy as jnp
-from configs import base
+from configs import default
 from flax import linen as nn
 from iassf_jax import models
 
@@ -28,7 +28,7 @@ class Tiny(nn.Module):
 
 def get_config():
     models.MODELS["tiny_cli"] = Tiny
-    config = base.get_config()
+    config = default.get_config()
     config.model = type(config)({"name": "tiny_cli"})
     config.steps = 4
     config.data.batch_size, config.data.crop, config.data.num_threads = 2, 16, 0

@@ -74,9 +74,9 @@ def make_config(triplets, tmp_path):
     """A function from overrides to the configuration of a run of six steps."""
     file = tmp_path / "tiny.py"
     file.write_text(
-        "from configs import base\n"
+        "from configs import default\n"
         "def get_config():\n"
-        "    config = base.get_config()\n"
+        "    config = default.get_config()\n"
         "    config.model = type(config)({'name': 'tiny', 'width': 4})\n"
         "    config.steps = 6\n"
         f"    config.data.train, config.data.val = {str(triplets / 'train')!r}, {str(triplets / 'val')!r}\n"

@@ -68,7 +68,7 @@ def test_every_configuration_is_complete(name):
     assert from_json(to_json(config)).to_dict() == config.to_dict()
     fields = {f.name for f in dataclasses.fields(models.MODELS[config.model.name])} - {"parent", "name"}
     assert set(config.model) - {"name"} == fields
-    default = load_config("base")
+    default = load_config("default")
     assert set(config) == set(default)
     for group in ("data", "augment", "optimizer", "loss"):
         assert set(config[group]) == set(default[group])

@@ -1,6 +1,6 @@
 """Every option with its default. The other files here start from this tree and change what they must.
 
-    iassf train --config configs/base.py --workdir runs/base --config.data.train=DATA/train
+    iassf train --config configs/default.py --workdir runs/default --config.data.train=DATA/train
 
 The defaults are the training that the paper describes: 300 epochs of 1083 pairs (180 steps each), 256x256
 crops, batches of 6, AdamW from 2e-4 down to 2e-6.
