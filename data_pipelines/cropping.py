@@ -5,9 +5,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Num
 
-IMAGE_KEYS = ("visible_hazy", "visible_clear", "infrared")
+IMAGE_KEYS = ("visible_hazy", "visible_clear", "infrared", "depth")
 
 
 def resize_images(example: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def resize_images(example: dict[str, Any], size: tuple[int, int]) -> dict[str, A
     linearly, since an area average that enlarges repeats pixels.
     """
 
-    def resize(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "p q c"]:
+    def resize(image: Num[np.ndarray, "h w c"]) -> Num[np.ndarray, "p q c"]:
         shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         resized = cv2.resize(image, (size[1], size[0]), interpolation=interpolation)
@@ -55,7 +55,7 @@ def extend(example: dict[str, Any], size: int) -> dict[str, Any]:
     return _map_images(lambda image: _reflect_to(image, size), example)
 
 
-def _reflect_to(image: UInt8[np.ndarray, "h w c"], size: int) -> UInt8[np.ndarray, "p q c"]:
+def _reflect_to(image: Num[np.ndarray, "h w c"], size: int) -> Num[np.ndarray, "p q c"]:
     missing = [(0, max(0, size - side)) for side in image.shape[:2]]
     return np.pad(image, [*missing, (0, 0)], mode="reflect") if any(after for _, after in missing) else image
 

@@ -1,5 +1,6 @@
 """Scenes by number: a folder of triplets or a split of a built set behind one interface; host side only."""
 
+import dataclasses
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +11,31 @@ import numpy as np
 
 from data_pipelines.cropping import resize_images
 from data_pipelines.decode import ImageError, image_size
+from data_pipelines.depth_files import DepthRule
+from data_pipelines.sets.cards import DEPTH, HAZY
 from data_pipelines.sets.stored import Records, StoredSet, decode_record, default_data_dir, find_set, open_set
 from data_pipelines.triplets import InfraredRange, Triplet, list_triplets, read_triplet
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What is read of scenes, and how.
+
+    Attributes:
+      require_hazy: refuse scenes without a hazy image.
+      with_hazy: False leaves hazy images undecoded and out of the examples, for haze that is made later;
+        nothing is required of them then.
+      infrared_range: how infrared of more than 8 bits becomes uint8, see `triplets.scale_infrared`.
+      depth: how depth files are read; None leaves them out, with a rule every scene must have one.
+    """
+
+    require_hazy: bool = True
+    with_hazy: bool = True
+    infrared_range: InfraredRange = "full"
+    depth: DepthRule | None = None
+
+
+_ALL = Reading()
 
 
 @runtime_checkable
@@ -19,7 +43,7 @@ class Examples(Protocol):
     """Random access to decoded scenes; safe to share among threads and to pickle.
 
     An example is a dict with "visible_clear" and, if the scene has one, "visible_hazy" uint8 [h w 3],
-    "infrared" uint8 [h w 1] and "name".
+    "infrared" uint8 [h w 1], where it is read "depth" float32 [h w 1] in metres, and "name".
     """
 
     def __len__(self) -> int: ...
@@ -34,34 +58,39 @@ class Examples(Protocol):
     def has_haze(self) -> bool:
         """Whether every example has "visible_hazy"."""
 
+    @property
+    def has_depth(self) -> bool:
+        """Whether every example has "depth"."""
+
     def size(self, index: int) -> tuple[int, int]:
         """Return (height, width) of an example without decoding it."""
 
 
 class FolderExamples:
-    """Scenes of a folder with GT/, IR/ and, if any, hazy/.
+    """Scenes of a folder with GT/, IR/ and, if they are there and read, hazy/ and depth/.
 
     Raises:
       FolderError: see `triplets.list_triplets`.
     """
 
-    def __init__(
-        self,
-        root: str | os.PathLike,
-        *,
-        require_hazy: bool = True,
-        infrared_range: InfraredRange = "full",
-    ):
-        self._triplets: list[Triplet] = list_triplets(root, require_hazy=require_hazy)
-        self._infrared_range = infrared_range
+    def __init__(self, root: str | os.PathLike, reading: Reading = _ALL):
+        self._triplets: list[Triplet] = list_triplets(
+            root,
+            require_hazy=reading.require_hazy,
+            with_hazy=reading.with_hazy,
+            with_depth=reading.depth is not None,
+        )
+        self._reading = reading
         self.names = [triplet.name for triplet in self._triplets]
         self.has_haze = all(triplet.hazy is not None for triplet in self._triplets)
+        self.has_depth = reading.depth is not None
 
     def __len__(self) -> int:
         return len(self._triplets)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return read_triplet(self._triplets[index], infrared_range=self._infrared_range)
+        reading = self._reading
+        return read_triplet(self._triplets[index], infrared_range=reading.infrared_range, depth=reading.depth)
 
     def size(self, index: int) -> tuple[int, int]:
         """Return (height, width) from the file's header."""
@@ -72,29 +101,27 @@ class StoredExamples:
     """Scenes of a split of a built set.
 
     Raises:
-      ImageError: there is no such split, it cannot be opened, or (with `require_hazy`) it has no haze.
+      ImageError: there is no such split, it cannot be opened, or it lacks haze or depth that is to be read.
     """
 
-    def __init__(
-        self,
-        stored: StoredSet,
-        split: str,
-        *,
-        require_hazy: bool = True,
-        infrared_range: InfraredRange = "full",
-    ):
+    def __init__(self, stored: StoredSet, split: str, reading: Reading = _ALL):
         self._entries = stored.entries(split)
         self._records: Records = stored.records(split)
         self._where = f"{stored.name}:{split}"
         self._options: Mapping[str, Any] = {
             "where": self._where,
             "resize_infrared": stored.manifest.resize_infrared,
-            "infrared_range": infrared_range,
+            "infrared_range": reading.infrared_range,
+            "with_hazy": reading.with_hazy,
+            "depth": reading.depth,
         }
         self.names = [entry.name for entry in self._entries]
-        self.has_haze = all("hazy" in entry.files for entry in self._entries)
-        if require_hazy and not self.has_haze:
+        self.has_haze = reading.with_hazy and self._all_have(HAZY)
+        self.has_depth = reading.depth is not None
+        if reading.require_hazy and reading.with_hazy and not self.has_haze:
             raise ImageError(self._where, "has no hazy images, which are needed here")
+        if self.has_depth and not self._all_have(DEPTH):
+            raise ImageError(self._where, "has no depth for each scene, which is needed here")
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -106,13 +133,16 @@ class StoredExamples:
         """Return (height, width) as the manifest has it."""
         return self._entries[index].height, self._entries[index].width
 
+    def _all_have(self, role: str) -> bool:
+        return all(role in entry.files for entry in self._entries)
+
 
 class Resized:
     """Examples brought to one size, see `cropping.resize_images`."""
 
     def __init__(self, examples: Examples, size: tuple[int, int]):
         self._examples, self._size = examples, size
-        self.names, self.has_haze = examples.names, examples.has_haze
+        self.names, self.has_haze, self.has_depth = examples.names, examples.has_haze, examples.has_depth
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -132,7 +162,7 @@ class Clear:
 
     def __init__(self, examples: Examples):
         self._examples = examples
-        self.names = examples.names
+        self.names, self.has_depth = examples.names, examples.has_depth
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -157,7 +187,7 @@ class Cached:
         self._budget = self._free = num_bytes
         self._kept: dict[int, dict[str, Any]] = {}
         self._lock = threading.Lock()
-        self.names, self.has_haze = examples.names, examples.has_haze
+        self.names, self.has_haze, self.has_depth = examples.names, examples.has_haze, examples.has_depth
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -194,7 +224,9 @@ def open_examples(
     *,
     data_dir: str | os.PathLike | None = None,
     require_hazy: bool = True,
+    with_hazy: bool = True,
     infrared_range: InfraredRange = "full",
+    depth: DepthRule | None = None,
 ) -> Examples:
     """Return the scenes that `spec` names.
 
@@ -202,27 +234,26 @@ def open_examples(
       spec: a folder with GT/, IR/ and hazy/; or a built set and its split as "msrs:train" or
         "sets/msrs:train+val". The split may be left out where there is only one.
       data_dir: folder of built sets; TFDS's own by default.
-      require_hazy: False accepts scenes without a hazy image.
-      infrared_range: see `triplets.scale_infrared`.
+      require_hazy, with_hazy, infrared_range, depth: see `Reading`.
 
     Raises:
       FolderError: a folder whose images cannot be paired.
-      ImageError: no such folder or set or split, or a set that cannot be opened.
+      ImageError: no such folder or set or split, or a set that cannot be opened or lacks what is required.
     """
-    options: dict[str, Any] = {"require_hazy": require_hazy, "infrared_range": infrared_range}
+    reading = Reading(require_hazy, with_hazy, infrared_range, depth)
     text = os.fspath(spec)
     name, colon, split = text.rpartition(":")
     if not colon:
         name, split = text, ""
     if find_set(name, data_dir=data_dir) is not None:
         stored = open_set(name, data_dir=data_dir)
-        return StoredExamples(stored, split or _only_split(stored), **options)
+        return StoredExamples(stored, split or _only_split(stored), reading)
     if colon and not Path(text).exists():
         open_set(name, data_dir=data_dir)  # says where it was looked for
     if not Path(text).exists() and os.sep not in text:
         place = Path(data_dir) if data_dir else default_data_dir()
         raise ImageError(text, f"is neither a folder with GT/, hazy/ and IR/ nor a built set in {place}")
-    return FolderExamples(spec, **options)
+    return FolderExamples(spec, reading)
 
 
 def _only_split(stored: StoredSet) -> str:

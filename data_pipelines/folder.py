@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from data_pipelines.depth_files import DepthRule
 from data_pipelines.loaders import BatchIterator, training_batches
 from data_pipelines.mixtures import open_mixture
 from data_pipelines.triplets import FolderError, InfraredRange, Triplet, list_triplets
@@ -33,7 +34,9 @@ def training_iterator(
     num_workers: int = 0,
     drop_remainder: bool = True,
     require_hazy: bool = True,
+    with_hazy: bool = True,
     infrared_range: InfraredRange = "full",
+    depth: DepthRule | None = None,
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     data_dir: str | os.PathLike | None = None,
     places_only: bool = False,
@@ -41,7 +44,8 @@ def training_iterator(
     """Return an endless iterator over batches of random crops, shuffled anew in every epoch.
 
     A batch is a dict with "visible_hazy" and "visible_clear" uint8 [b,crop,crop,3], "infrared" uint8
-    [b,crop,crop,1] and "name", a list of b strings. The sequence of batches is a function of the scenes and
+    [b,crop,crop,1] and "name", a list of b strings; with a rule for `depth` also "depth" float32
+    [b,crop,crop,1] in metres. The sequence of batches is a function of the scenes and
     the options, `seed` above all; it does not depend on `num_threads`, `num_workers`, `cache_bytes`, nor,
     hosts' rows put together, on `num_hosts`. `get_state()` gives the position as a small dict (JSON can hold
     it), and `set_state` on a new iterator with the same scenes and options continues with the very next
@@ -63,7 +67,9 @@ def training_iterator(
       drop_remainder: True leaves out the images of every epoch that do not fill a batch (other ones in every
         epoch). False fills that batch with the first images of the next epoch.
       require_hazy: False accepts sets without hazy images; the batches then have no "visible_hazy".
+      with_hazy: False neither decodes nor gives hazy images, for haze that is made on the device.
       infrared_range: how infrared of more than 8 bits becomes uint8, see `triplets.scale_infrared`.
+      depth: how the scenes' depth files are read, see `depth_files`; None leaves them out.
       cache_bytes: decoded (and resized) images are kept in memory up to this size. A 480x640 scene takes
         2.15 MB, so the 1,083 of MSRS take 2.3 GB. 0 decodes every image every time.
       data_dir: folder of built sets; TFDS's own by default.
@@ -80,7 +86,13 @@ def training_iterator(
             f"resize is {resize}; expected (height, width) in pixels; a random factor is `scale`"
         )
     mixture = open_mixture(
-        root, data_dir=data_dir, require_hazy=require_hazy, infrared_range=infrared_range, resize=resize
+        root,
+        data_dir=data_dir,
+        require_hazy=require_hazy,
+        with_hazy=with_hazy,
+        infrared_range=infrared_range,
+        depth=depth,
+        resize=resize,
     )
     if drop_remainder and len(mixture.components) == 1 and 0 < len(mixture.names) < batch_size:
         reason = f"has {len(mixture.names)} scenes, fewer than batch_size={batch_size}"
@@ -106,13 +118,16 @@ def evaluation_examples(
     *,
     limit: int | None = None,
     require_hazy: bool = True,
+    with_hazy: bool = True,
     infrared_range: InfraredRange = "full",
+    depth: DepthRule | None = None,
     data_dir: str | os.PathLike | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Return an iterator over the scenes at full size, in the order of their names.
 
     An example is a dict with "visible_hazy" and "visible_clear" uint8 [h,w,3], "infrared" uint8 [h,w,1] and
-    "name", a string; sizes may differ between examples. `limit` keeps the first so many. The folder or set is
+    "name", a string, with a rule for `depth` also "depth" float32 [h,w,1]; sizes may differ between examples.
+    `limit` keeps the first so many. The folder or set is
     checked at once, the images are read one example at a time. A mixture gives its sets one after the other.
 
     Raises:
@@ -122,6 +137,13 @@ def evaluation_examples(
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; expected at least 1, or None for all")
-    mixture = open_mixture(root, data_dir=data_dir, require_hazy=require_hazy, infrared_range=infrared_range)
+    mixture = open_mixture(
+        root,
+        data_dir=data_dir,
+        require_hazy=require_hazy,
+        with_hazy=with_hazy,
+        infrared_range=infrared_range,
+        depth=depth,
+    )
     every = ((examples, index) for examples in mixture.components for index in range(len(examples)))
     return (examples[index] for examples, index in itertools.islice(every, limit))

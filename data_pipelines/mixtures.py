@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Sequence
 
+from data_pipelines.depth_files import DepthRule
 from data_pipelines.examples import Clear, Examples, Resized, open_examples
 from data_pipelines.triplets import InfraredRange
 
@@ -50,24 +51,33 @@ def open_mixture(
     *,
     data_dir: str | os.PathLike | None = None,
     require_hazy: bool = True,
+    with_hazy: bool = True,
     infrared_range: InfraredRange = "full",
+    depth: DepthRule | None = None,
     resize: tuple[int, int] | None = None,
 ) -> Mixture:
     """Open every set of a mixture.
 
     Args:
       spec: one set as `examples.open_examples` takes it, or several with weights.
-      data_dir, require_hazy, infrared_range: see `examples.open_examples`. Where hazy images are not
-        required and only some of the sets have them, they are left out of all.
+      data_dir, require_hazy, with_hazy, infrared_range, depth: see `examples.open_examples`. Where hazy
+        images are not required and only some of the sets have them, they are left out of all.
       resize: (height, width) to which all examples are brought.
 
     Raises:
       ValueError: a weight that is not a positive number.
-      ImageError: a set cannot be opened, or lacks the hazy images that are required.
+      ImageError: a set cannot be opened, or lacks the hazy images or depth that are required.
     """
     parts = parse_mixture(spec)
     opened = [
-        open_examples(part.spec, data_dir=data_dir, require_hazy=require_hazy, infrared_range=infrared_range)
+        open_examples(
+            part.spec,
+            data_dir=data_dir,
+            require_hazy=require_hazy,
+            with_hazy=with_hazy,
+            infrared_range=infrared_range,
+            depth=depth,
+        )
         for part in parts
     ]
     if len({examples.has_haze for examples in opened}) > 1:

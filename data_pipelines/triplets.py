@@ -4,14 +4,15 @@
       GT/    clear visible images
       hazy/  the same scenes in haze
       IR/    infrared images
+      depth/ depth maps, read where they are asked for (see `depth_files`)
 
-The three images of a scene have one stem (`GT/00004N.jpg`, `IR/00004N.png`); folder names and extensions may
+The images of a scene have one stem (`GT/00004N.jpg`, `IR/00004N.png`); folder names and extensions may
 be in any case.
 """
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ import numpy as np
 from jaxtyping import Num, UInt8
 
 from data_pipelines.decode import EXTENSIONS, ImageError, list_images, read_infrared, read_visible
+from data_pipelines.depth_files import DepthRule, list_depth_files, read_depth
 
 InfraredRange = str | tuple[float, float]  # "full" or (low, high) in the stored units
 
-_CLEAR, _HAZY, _INFRARED = "GT", "hazy", "IR"
+_CLEAR, _HAZY, _INFRARED, _DEPTH = "GT", "hazy", "IR", "depth"
 _LAYOUT = (
     f"expected {_CLEAR}/ (clear visible), {_HAZY}/ (hazy visible) and {_INFRARED}/ (infrared) with equal "
     f"file names up to the extension ({', '.join(sorted(e[1:] for e in EXTENSIONS))})"
@@ -36,33 +38,40 @@ class FolderError(ImageError):
 
 @dataclasses.dataclass(frozen=True)
 class Triplet:
-    """The files of one scene; `hazy` is None where the haze is made later."""
+    """The files of one scene; `hazy` is None where the haze is made later, `depth` where it is not used."""
 
     name: str
     clear: Path
     hazy: Path | None
     infrared: Path
+    depth: Path | None = None
 
 
-def list_triplets(root: str | os.PathLike, *, require_hazy: bool = True) -> list[Triplet]:
+def list_triplets(
+    root: str | os.PathLike, *, require_hazy: bool = True, with_hazy: bool = True, with_depth: bool = False
+) -> list[Triplet]:
     """Return the scenes of a folder in the order of their names.
 
     Args:
       root: folder with GT/, hazy/ and IR/.
       require_hazy: if False, a folder without hazy/ is accepted and every `hazy` is None; hazy/ is used
         where it exists.
+      with_hazy: if False, hazy/ is neither required nor looked at.
+      with_depth: if True, depth/ is required too.
 
     Raises:
       FolderError: no such folder, a missing or repeated subfolder, no images, two files of one stem, or
         names that are not in all subfolders; the first few of each are named.
     """
     root = Path(root)
-    wanted = [_CLEAR, _INFRARED, *([_HAZY] if require_hazy else [])]
-    folders = _subfolders(root)
-    if missing := [name for name in wanted if name not in folders]:
+    wanted = [_CLEAR, _INFRARED, *[_HAZY] * with_hazy, *[_DEPTH] * with_depth]
+    folders = _subfolders(root, wanted)
+    if missing := [name for name in wanted if name not in folders and (name != _HAZY or require_hazy)]:
         present = ", ".join(sorted(path.name for path in root.iterdir())[:_NAMES_SHOWN]) or "nothing"
         raise FolderError(root, f"has no folder {' and no '.join(missing)} (it holds {present}); {_LAYOUT}")
-    files = {name: _by_stem(path) for name, path in folders.items()}
+    files = {
+        name: list_depth_files(path) if name == _DEPTH else _by_stem(path) for name, path in folders.items()
+    }
     _check_matching(root, files)
     return [
         Triplet(
@@ -70,16 +79,19 @@ def list_triplets(root: str | os.PathLike, *, require_hazy: bool = True) -> list
             clear=files[_CLEAR][stem],
             hazy=files[_HAZY][stem] if _HAZY in files else None,
             infrared=files[_INFRARED][stem],
+            depth=files[_DEPTH][stem] if _DEPTH in files else None,
         )
         for stem in sorted(files[_CLEAR])
     ]
 
 
-def read_triplet(triplet: Triplet, *, infrared_range: InfraredRange = "full") -> dict[str, Any]:
+def read_triplet(
+    triplet: Triplet, *, infrared_range: InfraredRange = "full", depth: DepthRule | None = None
+) -> dict[str, Any]:
     """Return the images of a scene: "visible_clear" and, if it has one, "visible_hazy" uint8 [h,w,3],
-    "infrared" uint8 [h,w,1], and "name".
+    "infrared" uint8 [h,w,1], if it is to be read "depth" float32 [h,w,1] in metres, and "name".
 
-    See `scale_infrared` for `infrared_range`.
+    See `scale_infrared` for `infrared_range`; `depth` says how a triplet's depth file is read.
 
     Raises:
       ImageError: an image cannot be read, or the images of the scene differ in size.
@@ -94,6 +106,12 @@ def read_triplet(triplet: Triplet, *, infrared_range: InfraredRange = "full") ->
         images["infrared"] = scale_infrared(infrared, infrared_range)[:, :, None]
     except ValueError as error:
         raise ImageError(triplet.infrared, str(error)) from error
+    if triplet.depth is not None and depth is not None:
+        metres = read_depth(
+            triplet.depth, convention=depth.convention, scale=depth.scale, limits=depth.limits
+        )
+        _check_same_size(triplet.depth, metres, triplet.clear, images["visible_clear"])
+        images["depth"] = metres[:, :, None]
     return {**images, "name": triplet.name}
 
 
@@ -133,13 +151,13 @@ def _full_range(pixels: Num[np.ndarray, "h w"]) -> tuple[float, float]:
     return 0.0, 1.0
 
 
-def _subfolders(root: Path) -> dict[str, Path]:
-    """Return GT, hazy and IR as far as they exist, whatever case they are written in."""
+def _subfolders(root: Path, wanted: Sequence[str]) -> dict[str, Path]:
+    """Return the wanted folders as far as they exist, whatever case they are written in."""
     if not root.is_dir():
         raise FolderError(root, f"{'not a folder' if root.exists() else 'no such folder'}; {_LAYOUT}")
     found: dict[str, Path] = {}
     for path in sorted(root.iterdir()):
-        for name in (_CLEAR, _HAZY, _INFRARED):
+        for name in wanted:
             if path.name.casefold() != name.casefold() or not path.is_dir():
                 continue
             if name in found:

@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 
 import jax
-from jaxtyping import Array, Int32, UInt8
+from jaxtyping import Array, Int32, Num
 
 
 def crop_scenes(
-    scenes: Mapping[str, UInt8[Array, "..."]],
+    scenes: Mapping[str, Num[Array, "..."]],
     scene: Int32[Array, " b"],
     top: Int32[Array, " b"],
     left: Int32[Array, " b"],
     *,
     crop: int,
-) -> dict[str, UInt8[Array, "b h w c"]]:
+) -> dict[str, Num[Array, "b h w c"]]:
     """Return squares of `crop` pixels, the same one of every image of a scene.
 
     Args:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Num
 
 from data_pipelines.cropping import IMAGE_KEYS, extend
 from data_pipelines.mixtures import Mixture
@@ -12,11 +12,13 @@ from data_pipelines.mixtures import Mixture
 def resident_bytes(mixture: Mixture, *, crop: int) -> int:
     """Return how much memory `stack_scenes` takes."""
     count, height, width = _shape(mixture, crop)
-    return count * height * width * (7 if mixture.components[0].has_haze else 4)
+    first = mixture.components[0]
+    return count * height * width * (4 + 3 * first.has_haze + 4 * first.has_depth)
 
 
-def stack_scenes(mixture: Mixture, *, crop: int) -> dict[str, UInt8[np.ndarray, "n h w c"]]:
-    """Decode every scene and return "visible_clear", "infrared" and, if they have one, "visible_hazy".
+def stack_scenes(mixture: Mixture, *, crop: int) -> dict[str, Num[np.ndarray, "n h w c"]]:
+    """Decode every scene and return "visible_clear", "infrared" and, as far as they are read, "visible_hazy"
+    (uint8) and "depth" (float32).
 
     All arrays have the largest height and width; smaller scenes lie in their top left corner, extended by
     reflection to hold a crop, and what lies beyond is never shown.
@@ -36,7 +38,7 @@ def stack_scenes(mixture: Mixture, *, crop: int) -> dict[str, UInt8[np.ndarray, 
             if key not in IMAGE_KEYS:
                 continue
             if key not in arrays:
-                arrays[key] = np.zeros((count, height, width, image.shape[2]), np.uint8)
+                arrays[key] = np.zeros((count, height, width, image.shape[2]), image.dtype)
             arrays[key][number, : image.shape[0], : image.shape[1]] = image
     return arrays
 

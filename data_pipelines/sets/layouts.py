@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from data_pipelines.decode import EXTENSIONS
-from data_pipelines.sets.cards import INFRARED, LABELS, ROLES, VISIBLE, Card
+from data_pipelines.sets.cards import DEPTH, INFRARED, LABELS, ROLES, VISIBLE, Card
 
 SPLITS = {"train": "train", "training": "train", "val": "val", "validation": "val", "test": "test"}
-_LABEL_EXTENSIONS = EXTENSIONS | {".txt", ".xml", ".json"}
+_MORE_EXTENSIONS = {LABELS: {".txt", ".xml", ".json"}, DEPTH: {".npy"}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _place(card: Card, path: PurePosixPath) -> tuple[str | None, str, str] | Non
     if not marked:
         return None
     role = roles[folded[marked[-1]]]
-    if path.suffix.lower() not in (_LABEL_EXTENSIONS if role == LABELS else EXTENSIONS):
+    if path.suffix.lower() not in EXTENSIONS | _MORE_EXTENSIONS.get(role, set()):
         return None
     split = next((SPLITS[part] for part in reversed(folded) if part in SPLITS), None)
     inner = [part for part in parents[marked[-1] + 1 :] if part.casefold() not in SPLITS]

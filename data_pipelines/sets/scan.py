@@ -10,12 +10,14 @@ import numpy as np
 from jaxtyping import Float32, Num
 
 from data_pipelines.decode import ImageError, decode_infrared, decode_visible
+from data_pipelines.depth_files import decode_depth_values
 from data_pipelines.sets.cards import DEPTH, INFRARED, LABELS, VISIBLE
 from data_pipelines.sets.layouts import Problem, Scene
 from data_pipelines.sets.source import Source
 
 THUMBNAIL = 16  # side in pixels
 _READERS = 4  # decoding releases the interpreter's lock
+_DECODERS = {INFRARED: decode_infrared, DEPTH: decode_depth_values}  # other images are visible
 _FLAT = 1e-3  # norm below which a thumbnail has no content to compare
 
 
@@ -98,7 +100,7 @@ def _examine(source: Source, scene: Scene, *, resize_infrared: bool) -> Scanned:
         for role, data in contents.items()
     }
     images = {
-        role: (decode_infrared if role in (INFRARED, DEPTH) else decode_visible)(data, name=scene.files[role])
+        role: _DECODERS.get(role, decode_visible)(data, name=scene.files[role])
         for role, data in contents.items()
         if role != LABELS
     }

@@ -50,11 +50,13 @@ class _Folder:
         self._root = root
 
     def paths(self) -> Sequence[str]:
-        files = (
-            (Path(folder) / name).relative_to(self._root).as_posix()
-            for folder, _, names in os.walk(self._root)
-            for name in names
-        )
+        files, visited = [], set()
+        for folder, below, names in os.walk(self._root, followlinks=True):
+            if (real := os.path.realpath(folder)) in visited:
+                below.clear()  # a link back to a folder above, or a second one to the same
+                continue
+            visited.add(real)
+            files += [(Path(folder) / name).relative_to(self._root).as_posix() for name in names]
         return sorted(path for path in files if _is_shown(path))
 
     def read(self, path: str) -> bytes:

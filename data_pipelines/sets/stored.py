@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from data_pipelines.decode import ImageError, decode_infrared, decode_visible
-from data_pipelines.sets.cards import HAZY, INFRARED, ROLES, VISIBLE
+from data_pipelines.depth_files import DepthRule, decode_depth
+from data_pipelines.sets.cards import DEPTH, HAZY, INFRARED, ROLES, VISIBLE
 from data_pipelines.sets.manifest import FILE, Entry, Manifest, read_manifest
 from data_pipelines.triplets import InfraredRange, scale_infrared
 
@@ -136,22 +137,27 @@ def decode_record(
     where: str | os.PathLike,
     resize_infrared: bool = False,
     infrared_range: InfraredRange = "full",
+    with_hazy: bool = True,
+    depth: DepthRule | None = None,
 ) -> dict[str, Any]:
     """Return the images of a record as `triplets.read_triplet` does: "visible_clear" and, if it has one,
-    "visible_hazy" uint8 [h w 3], "infrared" uint8 [h w 1], and "name".
+    "visible_hazy" uint8 [h w 3], "infrared" uint8 [h w 1], with a rule for it "depth" float32 [h w 1] in
+    metres, and "name".
 
     Args:
       record: from `StoredSet.records`.
       where: the set's folder, for errors.
       resize_infrared: resize infrared to the size of the visible image where it has another.
       infrared_range: see `triplets.scale_infrared`.
+      with_hazy: False leaves the hazy image undecoded and out.
+      depth: how the depth file is read; None leaves it out.
 
     Raises:
       ImageError: an image cannot be read, or the sizes differ.
     """
     name = record["name"].decode("utf-8")
     images = {"visible_clear": decode_visible(record[VISIBLE], name=f"{where}:{name}/{VISIBLE}")}
-    if record[HAZY]:
+    if with_hazy and record[HAZY]:
         images["visible_hazy"] = decode_visible(record[HAZY], name=f"{where}:{name}/{HAZY}")
     infrared = decode_infrared(record[INFRARED], name=f"{where}:{name}/{INFRARED}")
     try:
@@ -162,6 +168,8 @@ def decode_record(
     if resize_infrared and infrared.shape != (height, width):
         infrared = np.asarray(cv2.resize(infrared, (width, height), interpolation=cv2.INTER_LINEAR))
     images["infrared"] = infrared[:, :, None]
+    if depth is not None:
+        images["depth"] = decode_depth(record[DEPTH], depth, name=f"{where}:{name}/{DEPTH}")[:, :, None]
     if any(image.shape[:2] != (height, width) for image in images.values()):
         sizes = ", ".join(f"{role} {x.shape[1]}x{x.shape[0]}" for role, x in images.items())
         raise ImageError(f"{where}:{name}", f"images of different size: {sizes}")

@@ -128,6 +128,15 @@ def test_folder_and_archive_read_alike(tmp_path, write_pair):
     assert plain.read("visible/ä 1.png") == packed.read("visible/ä 1.png")
 
 
+def test_links_are_followed_but_not_in_circles(tmp_path, write_pair):
+    write_pair(tmp_path / "store", "a")
+    (tmp_path / "set" / "train").mkdir(parents=True)
+    for folder in ("visible", "infrared"):
+        (tmp_path / "set" / "train" / folder).symlink_to(tmp_path / "store" / folder)
+    (tmp_path / "set" / "train" / "back").symlink_to(tmp_path / "set")
+    assert open_source(tmp_path / "set").paths() == ["train/infrared/a.png", "train/visible/a.png"]
+
+
 def test_sources_that_cannot_be_read(tmp_path, write_pair):
     with pytest.raises(ImageError, match="no such folder or zip"):
         open_source(tmp_path / "nothing")
