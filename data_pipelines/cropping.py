@@ -45,6 +45,11 @@ def random_crop(
     return example if shown == size else resize_images(example, (size, size))
 
 
+def whole(example: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """Return the example as it is: the place of `random_crop` where whole images are trained on."""
+    return example
+
+
 def draw_corner(rng: np.random.Generator, height: int, width: int, size: int) -> tuple[int, int]:
     """Return (top, left) of a random square of `size` in an image that is extended to hold it."""
     return int(rng.integers(max(height - size, 0) + 1)), int(rng.integers(max(width - size, 0) + 1))

@@ -1,6 +1,6 @@
-"""Every scene once at full size, in batches of a fixed shape, for any number of hosts; host side only."""
+"""Every scene once at full size, in padded batches, for any number of hosts; host side only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -37,6 +37,31 @@ def evaluation_batches(
     return iter(grain.MapDataset.source(source).to_iter_dataset(options))
 
 
+def group_examples(examples: Iterable[Mapping[str, Any]], *, batch_size: int) -> Iterator[dict[str, Any]]:
+    """Put neighbours of one size together, for examples that come one by one.
+
+    Batches are like those of `evaluation_batches`: always of `batch_size`, with "mask" and "name". Whenever
+    the size changes and at the end, a batch is filled with repetitions. No example is asked for before the
+    batch that the ones before it complete has been given.
+
+    Raises:
+      ValueError: `batch_size` below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; expected at least 1")
+    waiting: list[Mapping[str, Any]] = []
+    for example in examples:
+        if waiting and waiting[0]["visible_clear"].shape != example["visible_clear"].shape:
+            yield _padded(waiting, batch_size)
+            waiting = []
+        waiting.append(example)
+        if len(waiting) == batch_size:
+            yield _padded(waiting, batch_size)
+            waiting = []
+    if waiting:
+        yield _padded(waiting, batch_size)
+
+
 class _Batches:
     def __init__(self, components: Sequence[Examples], batch_size: int, rows: slice):
         self._components, self._rows = components, rows
@@ -56,11 +81,7 @@ class _Batches:
     def __getitem__(self, index: int) -> dict[str, Any]:
         rows = self._batches[index][self._rows]
         decoded = {place: self._components[place[0]][place[1]] for place, _ in rows}
-        examples = [
-            {**decoded[place], "mask": np.float32(real), "name": decoded[place]["name"] if real else PADDING}
-            for place, real in rows
-        ]
-        return stack(examples)
+        return stack([_row(decoded[place], real) for place, real in rows])
 
     def __repr__(self) -> str:
         return f"_Batches({len(self)} batches)"
@@ -70,3 +91,12 @@ def _filled(places: list[tuple[int, int]], batch_size: int) -> list[tuple[tuple[
     """Return a whole batch of (place, whether it counts)."""
     missing = batch_size - len(places)
     return [(place, True) for place in places] + [(places[-1], False)] * missing
+
+
+def _padded(examples: Sequence[Mapping[str, Any]], batch_size: int) -> dict[str, Any]:
+    rows = [_row(example, True) for example in examples]
+    return stack(rows + [_row(examples[-1], False)] * (batch_size - len(rows)))
+
+
+def _row(example: Mapping[str, Any], real: bool) -> dict[str, Any]:
+    return {**example, "mask": np.float32(real), "name": example["name"] if real else PADDING}

@@ -55,7 +55,8 @@ def training_iterator(
       root: folder with GT/, hazy/ and IR/ (see `list_triplets`), a built set as "NAME:SPLIT" (see
         `examples.open_examples`), or a mixture (see `mixtures.parse_mixture`).
       batch_size: images in the batch of all hosts, always exactly as many.
-      crop: side of the square crops in pixels; smaller images are extended by reflection.
+      crop: side of the square crops in pixels; smaller images are extended by reflection. 0 takes whole
+        images, which must all be of one size (see `resize`).
       seed: 0 to 2^32 - 1.
       resize: (height, width) to which every image is brought before the crop. (256, 256) with a crop of 256
         is what the released IASSF code does to its 480x640 images.

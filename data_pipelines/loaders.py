@@ -16,7 +16,7 @@ import grain
 import numpy as np
 from absl import flags
 
-from data_pipelines.cropping import draw_corner, random_crop
+from data_pipelines.cropping import draw_corner, random_crop, whole
 from data_pipelines.examples import Cached, Examples
 from data_pipelines.mixtures import Mixture
 
@@ -119,7 +119,8 @@ def training_batches(
     Args:
       mixture: the scenes.
       batch_size: examples in the batch of all hosts.
-      crop: side of the square crops; smaller images are extended by reflection.
+      crop: side of the square crops; smaller images are extended by reflection. 0 takes whole images, which
+        must all be of one size.
       seed: 0 to 2^32 - 1.
       scale: limits of a random factor of size, see `cropping.random_crop`.
       host, num_hosts: which rows are read: the host's share of consecutive ones.
@@ -141,6 +142,8 @@ def training_batches(
         )
     if places_only and scale is not None:
         raise ValueError("scale resizes the images of each crop, which resident sets do not: leave it out")
+    if crop == 0:
+        _check_whole(mixture, scale)
     count = len(mixture.names)
     epoch = count if drop_remainder and len(mixture.components) == 1 else None
     if epoch is not None and count < batch_size:
@@ -152,7 +155,7 @@ def training_batches(
     else:
         share = cache_bytes // (max(1, num_workers) * len(mixture.components))
         components = [Cached(examples, num_bytes=share) for examples in mixture.components]
-        transform = functools.partial(random_crop, size=crop, scale=scale)
+        transform = functools.partial(random_crop, size=crop, scale=scale) if crop else whole
     examples = _mix(components, mixture.weights, seed=seed).seed(seed).random_map(transform)
     rows = _Rows(examples, batch_size=batch_size, host=host, num_hosts=num_hosts, epoch=epoch)
     return BatchIterator(
@@ -234,7 +237,7 @@ def _places(mixture: Mixture) -> list[_Places]:
 
 def _draw_place(example: dict[str, Any], rng: np.random.Generator, side: int) -> dict[str, Any]:
     height, width = example["size"]
-    top, left = draw_corner(rng, height, width, side)
+    top, left = draw_corner(rng, height, width, side) if side else (0, 0)
     numbers = {"scene": example["scene"], "top": top, "left": left}
     return {**{name: np.int32(number) for name, number in numbers.items()}, "name": example["name"]}
 
@@ -246,12 +249,23 @@ def _digest(mixture: Mixture) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _check_whole(mixture: Mixture, scale: tuple[float, float] | None) -> None:
+    sizes = sorted({part.size(index) for part in mixture.components for index in range(len(part))})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"crop is 0, which takes whole images, but there are sizes from {sizes[0]} to {sizes[-1]}: "
+            "bring them to one size by resize=(height, width)"
+        )
+    if scale is not None:
+        raise ValueError("scale changes the size before a crop, but crop is 0: leave one of them out")
+
+
 def _check(
     *, batch_size: int, crop: int, scale: tuple[float, float] | None, num_threads: int, num_workers: int
 ) -> None:
     for name, value, least in (
         ("batch_size", batch_size, 1),
-        ("crop", crop, 1),
+        ("crop", crop, 0),
         ("num_threads", num_threads, 0),
         ("num_workers", num_workers, 0),
     ):

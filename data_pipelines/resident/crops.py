@@ -20,8 +20,10 @@ def crop_scenes(
       scenes: from `storage.stack_scenes`, [n h w c] each.
       scene, top, left: which scene, and the corner of the square in it; as the loader gives them, they lie
         inside (others are moved inside, as `jax.lax.dynamic_slice` does).
-      crop: side of the squares.
+      crop: side of the squares; 0 takes whole scenes.
     """
+    if crop == 0:
+        return {name: images[scene] for name, images in scenes.items()}
 
     def cut(images: Array) -> Array:
         size = (1, crop, crop, images.shape[3])

@@ -1,30 +1,23 @@
 """How good a network is on a folder of triplets: restoration against the clear image, and the losses."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array
 
-from data_pipelines.augment import to_float
+from data_pipelines.evaluation_batches import group_examples
 from iassf_jax.core.errors import InputError
-from iassf_jax.losses import iassf_loss
-from iassf_jax.metrics import MeanRecord, psnr, ssim
+from iassf_jax.evaluation.measures import METRICS, Images, make_measure
+from iassf_jax.metrics import MeanRecord
 
-METRICS = (
-    "restored_psnr",
-    "restored_ssim",
-    "input_psnr",
-    "input_ssim",
-    "loss/total",
-    "loss/intensity",
-    "loss/gradient",
-    "loss/restoration",
-)
+_NETWORK_IMAGES = ("restored", "fused", "haze density")
+_SOURCES = {"hazy": "visible_hazy", "infrared": "infrared", "clear": "visible_clear"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +34,41 @@ class Validation:
 
 
 class Validator:
-    """Validates parameters of one network; the network is compiled once for each image size.
+    """Validates parameters of one network; the network is compiled once for each size of images.
+
+    The means are over images and do not depend on how these are put into batches.
 
     Args:
       model: the network.
       loss_options: keyword options of `iassf_loss`.
+      batch_size: images computed together, where they come one at a time. Neighbours of one size share a
+        batch; memory grows with it.
+      shard: puts the arrays of a batch on the devices, for example split over them by the first axis. With
+        several hosts it makes arrays of all hosts out of each host's rows; every host has to validate equally
+        many batches of equal shapes (`data_pipelines.evaluation_batches`), and gets the means over all and
+        the pictures of its own rows.
     """
 
-    def __init__(self, model: nn.Module, *, loss_options: Mapping[str, Any]):
-        self._measure = jax.jit(_measure(model, loss_options))
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        loss_options: Mapping[str, Any],
+        batch_size: int = 1,
+        shard: Callable[[dict[str, np.ndarray]], Any] | None = None,
+    ):
+        if batch_size < 1:
+            raise InputError(f"batch_size of the validation is {batch_size}; expected at least 1")
+        measure = make_measure(model, loss_options=loss_options)
+
+        def records_of(params: Any, batch: Mapping[str, Array], alpha: Array) -> tuple[dict, Images]:
+            values, images = measure(params, batch, alpha)
+            mask = batch["mask"]
+            return {name: MeanRecord.from_values(value, mask) for name, value in values.items()}, images
+
+        self._measure = jax.jit(records_of)
+        self._batch_size = batch_size
+        self._shard = shard or (lambda batch: batch)
 
     def __call__(
         self,
@@ -60,9 +79,11 @@ class Validator:
         num_pictures: int = 0,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Validation | None:
-        """Run over `examples` (see `data_pipelines.folder.evaluation_examples`), one at a time at full size.
+        """Run over `examples` at full size.
 
-        `should_stop` is asked before every image; where it says yes, the validation is given up: None.
+        They come one at a time (`data_pipelines.folder.evaluation_examples`) or in batches with "mask"
+        (`data_pipelines.evaluation_batches`). `should_stop` is asked before every batch; where it says yes,
+        the validation is given up: None.
 
         Raises:
           InputError: no examples.
@@ -70,58 +91,44 @@ class Validator:
         records: dict[str, MeanRecord] = {}
         pictures: list[dict[str, Any]] = []
         device_alpha = jnp.asarray(alpha, jnp.float32)
-        for example in examples:
+        for batch in _batches(examples, self._batch_size):
             if should_stop():
                 return None
-            batch = {key: value[None] for key, value in example.items() if key != "name"}
-            measured, images = self._measure(params, batch, device_alpha)
+            arrays = {name: batch[name] for name in (*_SOURCES.values(), "mask")}
+            measured, images = self._measure(params, self._shard(arrays), device_alpha)
             # The host does not run ahead of the device, so that a stop is noticed at once.
             jax.block_until_ready(images)
             records = {k: records[k].merge(r) if k in records else r for k, r in measured.items()}
             if len(pictures) < num_pictures:
-                pictures.append(_picture(example, images))
+                pictures += _pictures(batch, images)[: num_pictures - len(pictures)]
         if not records:
             raise InputError("there are no images to validate on")
         return Validation({key: float(records[key].result()) for key in METRICS}, pictures)
 
 
-def _measure(model: nn.Module, loss_options: Mapping[str, Any]) -> Callable[..., tuple[dict, dict]]:
-    def measure(
-        params: Any, batch: Mapping[str, Array], alpha: Float[Array, ""]
-    ) -> tuple[dict[str, MeanRecord], dict[str, UInt8[Array, "..."]]]:
-        images = to_float(batch)
-        hazy, clear = images["visible_hazy"], images["visible_clear"]
-        outputs: Any = model.apply({"params": params}, hazy, images["infrared"])
-        restored = jnp.clip(outputs["restored"], 0.0, 1.0)
-        losses = iassf_loss(outputs, images, alpha=alpha, **loss_options)
-        values = {
-            "restored_psnr": psnr(restored, clear),
-            "input_psnr": psnr(hazy, clear),
-            "restored_ssim": ssim(restored, clear),
-            "input_ssim": ssim(hazy, clear),
-            **{f"loss/{name}": value[None] for name, value in losses.items()},
-        }
-        shown = {"restored": restored, "fused": outputs["fused"], "haze density": outputs["haze_density"]}
-        return (
-            {name: MeanRecord.from_values(value) for name, value in values.items()},
-            {name: _to_uint8(image[0]) for name, image in shown.items()},
-        )
-
-    return measure
+def rows_of_this_host(array: Array) -> np.ndarray:
+    """Return an array, or of one that is split over several hosts by its first axis this host's rows."""
+    if array.is_fully_addressable or array.is_fully_replicated:
+        return np.asarray(array)
+    parts = {shard.index[0].start or 0: shard.data for shard in array.addressable_shards}
+    return np.concatenate([np.asarray(parts[start]) for start in sorted(parts)])
 
 
-def _to_uint8(image: Float[Array, "..."]) -> UInt8[Array, "..."]:
-    return jnp.round(jnp.clip(image, 0.0, 1.0) * 255.0).astype(jnp.uint8)
+def _batches(examples: Iterable[Mapping[str, Any]], batch_size: int) -> Iterator[Mapping[str, Any]]:
+    """Take batches as they come and put single examples together."""
+    items = iter(examples)
+    first = next(items, None)
+    if first is None:
+        return iter(())
+    items = itertools.chain([first], items)
+    return items if "mask" in first else group_examples(items, batch_size=batch_size)
 
 
-def _picture(example: Mapping[str, Any], images: Mapping[str, Array]) -> dict[str, Any]:
-    restored, fused, density = (np.asarray(images[name]) for name in ("restored", "fused", "haze density"))
-    return {
-        "name": example["name"],
-        "hazy": example["visible_hazy"],
-        "infrared": example["infrared"],
-        "restored": restored,
-        "fused": fused,
-        "haze density": density,
-        "clear": example["visible_clear"],
-    }
+def _pictures(batch: Mapping[str, Any], images: Images) -> list[dict[str, Any]]:
+    made = {name: rows_of_this_host(images[name]) for name in _NETWORK_IMAGES}
+    sources = {name: batch[key] for name, key in _SOURCES.items()}
+    return [
+        {"name": name, **{column: rows[index] for column, rows in (sources | made).items()}}
+        for index, name in enumerate(batch["name"])
+        if batch["mask"][index] > 0
+    ]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from data_pipelines.cropping import random_crop, resize_images
 from data_pipelines.decode import ImageError
-from data_pipelines.evaluation_batches import evaluation_batches
+from data_pipelines.evaluation_batches import evaluation_batches, group_examples
 from data_pipelines.examples import open_examples
 from data_pipelines.folder import evaluation_examples, training_iterator
 from data_pipelines.loaders import training_batches
@@ -258,6 +258,34 @@ def test_evaluation_shows_every_scene_once_for_any_number_of_hosts(folder, num_h
     assert set(shown) == set(expected)
     for name, image in expected.items():
         np.testing.assert_array_equal(shown[name], image)
+
+
+def test_single_examples_share_batches_with_neighbours_of_their_size(folder):
+    """A batch is complete before the next example is read, and a new size starts a new one."""
+    examples = {example["name"]: example for example in evaluation_examples(folder)}
+    read = []
+
+    def watched():
+        for number in (0, 2, 4, 1, 5, 6, 8):
+            read.append(number)
+            yield examples[f"s {number}"]
+
+    batches, read_by_then = [], []
+    for batch in group_examples(watched(), batch_size=2):
+        assert_paired(batch)
+        batches.append(batch)
+        read_by_then.append(len(read))
+    assert [batch["name"] for batch in batches] == [
+        ["s 0", "s 2"],
+        ["s 4", ""],
+        ["s 1", "s 5"],
+        ["s 6", "s 8"],
+    ]
+    assert read_by_then == [2, 4, 5, 7]
+    np.testing.assert_array_equal(batches[1]["mask"], np.float32([1, 0]))
+    np.testing.assert_array_equal(batches[1]["visible_clear"][0], examples["s 4"]["visible_clear"])
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        next(group_examples(watched(), batch_size=0))
 
 
 @pytest.mark.parametrize("crop", [8, 16, 40])

@@ -63,6 +63,48 @@ def test_means_are_per_image_whatever_its_size(validator, params, examples):
     assert metrics["loss/total"] == pytest.approx(total, abs=1e-5)
 
 
+@pytest.fixture(scope="module")
+def over_devices():
+    """A function that splits a batch over four devices."""
+    mesh = jax.make_mesh((4,), ("data",), devices=jax.devices()[:4], axis_types=(jax.sharding.AxisType.Auto,))
+    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    return lambda batch: jax.device_put(batch, rows)
+
+
+@pytest.mark.parametrize("batch_size, sharded", [(2, False), (4, True)])
+def test_batches_and_devices_change_nothing(
+    validator, params, examples, rng, over_devices, batch_size, sharded
+):
+    examples = [*examples, *(example(rng, name, 16, 20) for name in "defgh")]
+    expected = validator(params, examples, alpha=2.0, num_pictures=5)
+    batched = Validator(
+        Brighten(),
+        loss_options={"signed": False},
+        batch_size=batch_size,
+        shard=over_devices if sharded else None,
+    )(params, examples, alpha=2.0, num_pictures=5)
+    assert batched.metrics == pytest.approx(expected.metrics, rel=1e-5)
+    assert [picture["name"] for picture in batched.pictures] == list("abcde")
+    for picture, other in zip(batched.pictures, expected.pictures, strict=True):
+        assert picture.keys() == other.keys()
+        for name, image in picture.items():
+            np.testing.assert_array_equal(image, other[name])
+
+
+def test_whatever_fills_a_batch_does_not_count(validator, params, examples):
+    a, b, c = examples
+    fillers = {key: np.full_like(a[key], 7) for key in a if key != "name"}
+    rows = [{**a, "mask": 1.0}, {**fillers, "name": "", "mask": 0.0}, {**c, "mask": 1.0}]
+    batch = {key: np.stack([row[key] for row in rows]) for key in fillers}
+    batch |= {"name": [row["name"] for row in rows], "mask": np.float32([row["mask"] for row in rows])}
+    alone = {key: value[None] for key, value in b.items() if key != "name"}
+    alone |= {"name": ["b"], "mask": np.ones(1, np.float32)}
+    validation = validator(params, [batch, alone], alpha=2.0, num_pictures=3)
+    expected = validator(params, examples, alpha=2.0)
+    assert validation.metrics == pytest.approx(expected.metrics, rel=1e-5)
+    assert [picture["name"] for picture in validation.pictures] == ["a", "c", "b"]
+
+
 def test_one_compilation_for_each_size(examples, params):
     traces = []
 
@@ -104,6 +146,8 @@ def test_a_stop_gives_the_validation_up(validator, params, examples):
 def test_no_images_is_an_error(validator, params):
     with pytest.raises(InputError, match="no images"):
         validator(params, [], alpha=2.0)
+    with pytest.raises(InputError, match="batch_size of the validation is 0"):
+        Validator(Brighten(), loss_options={}, batch_size=0)
 
 
 def test_parameters_are_left_alone(validator, params, examples):
