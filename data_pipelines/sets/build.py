@@ -52,7 +52,7 @@ def build_set(
 
     Args:
       card_name: one of `CARDS`.
-      source: the set as it is distributed, packed or not.
+      source: the set as it is distributed, packed or not, see also `download.fetch_archive`.
       data_dir: folder of built sets; TFDS's own by default.
       name: name of the built set; the card's by default.
       fractions: split -> share, in place of the card's, for scenes that lie in no split's folder.
@@ -71,7 +71,7 @@ def build_set(
         raise ImageError(target, "exists: give another name, or overwrite it")
     files = open_source(source)
     try:
-        scenes, unpaired = find_scenes(card, files.paths())
+        scenes, unpaired = find_scenes(card, files.paths(), source=Path(source).stem)
     except LayoutError as error:
         raise ImageError(source, str(error)) from error
     sound, damaged = scan(
@@ -143,8 +143,8 @@ def _checked_name(name: str) -> str:
 
 def _archive_note(card: Card, source: Path) -> str:
     """Compare an archive of a known name with the published one."""
-    expected = card.archives.get(source.name)
-    if expected is None or not source.is_file():
+    expected = {archive.name: archive.sha256 for archive in card.archives}.get(source.name)
+    if not expected or not source.is_file():
         return ""
     with source.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()

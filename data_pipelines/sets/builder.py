@@ -58,7 +58,8 @@ class PairedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         return tfds.core.DatasetInfo(
             builder=self,
             features=tfds.features.FeaturesDict(features),
-            description=f"{self.card.title}. {self.card.notes} Terms: {self.card.terms or 'your own'}.",
+            description=f"{self.card.title}. {self.card.notes} {self.card.split_rule} "
+            f"Terms: {self.card.terms or 'your own'}.",
             homepage=self.card.homepage or None,
             disable_shuffling=True,  # records lie in the order of the manifest
         )

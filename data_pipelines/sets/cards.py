@@ -20,6 +20,15 @@ _TERNARY = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
 @dataclasses.dataclass(frozen=True)
+class Archive:
+    """A packed copy of a set; what is not known is empty."""
+
+    name: str  # of the file
+    address: str  # that gives the file itself
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Card:
     """One set.
 
@@ -37,7 +46,8 @@ class Card:
       gap: file numbers at most so far apart belong to one sequence; 0 goes by the pictures only.
       one_sequence: beginnings of names that are one recording altogether.
       listed: split -> published names in `lists/` that lie in it, perhaps not all of them.
-      archives: file name -> SHA-256 of the archives whose content is known to be the published one.
+      archives: the packed copies that are published. One is downloaded only if its checksum is known: the
+        archives that GitHub packs on request have none.
     """
 
     name: str
@@ -53,8 +63,29 @@ class Card:
     gap: int = 0
     one_sequence: tuple[str, ...] = ()
     listed: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    archives: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    archives: tuple[Archive, ...] = ()
 
+    @property
+    def split_rule(self) -> str:
+        """How scenes get their split, in words; `splitting` does it."""
+        if not self.fractions:
+            return "Splits are those of the folders; scenes outside of them are train."
+        rule = "Scenes in a split's folder belong to that split. "
+        for split, file in self.listed.items():
+            rule += f"Names in {file} are {split}, and what else is of their sequences near_{split}. "
+        shares = ", ".join(f"{100 * share:g} % {split}" for split, share in self.fractions.items())
+        rule += f"The others: {shares}"
+        if len(self.fractions) == 1:
+            return f"{rule}."
+        close = f"whose file numbers are at most {self.gap} apart, " if self.gap else ""
+        return (
+            f"{rule}, by whole sequences: a sequence is all scenes {close}that follow each other by name and "
+            "look alike, or that are nearly the same picture. Sequences are taken in the order of the "
+            "SHA-256 of their first name; each goes to the split that lacks most."
+        )
+
+
+_DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="
 
 CARDS = {
     card.name: card
@@ -70,6 +101,9 @@ CARDS = {
             ignored=("detection",),
             counts={"train": 1083, "test": 361},
             listed={"test": "msrs_test.txt"},  # 261 of the 361 names
+            archives=(
+                Archive("main.zip", "https://github.com/Linfeng-Tang/MSRS/archive/refs/heads/main.zip", ""),
+            ),
         ),
         Card(
             name="msrs_hazy",
@@ -77,6 +111,9 @@ CARDS = {
             homepage="https://github.com/fangjiaqi0909/IASSF",
             terms="none stated; derived from MSRS",
             notes="361 scenes of the MSRS test split. Hazy files hold 0.5 + h/2: no value is below 127.",
+            archives=(
+                Archive("main.zip", "https://github.com/fangjiaqi0909/IASSF/archive/refs/heads/main.zip", ""),
+            ),
         ),
         Card(
             name="m3fd",
@@ -88,7 +125,18 @@ CARDS = {
             subsets={"m3fd_fusion": "fusion", "m3fd_detection": "detection"},
             ignored=("meta",),
             fractions=_TERNARY,
-            archives={"M3FD_Fusion.zip": "ec33d031bbd26697b75061972786526cdd815ee8111586813427d155ec522dfc"},
+            archives=(
+                Archive(
+                    "M3FD_Fusion.zip",
+                    f"{_DRIVE}1pjdhjVTpOsj2qMBVIRpLOLA7UWIuHt0P",
+                    "ec33d031bbd26697b75061972786526cdd815ee8111586813427d155ec522dfc",
+                ),
+                Archive(
+                    "M3FD_Detection.zip",
+                    f"{_DRIVE}1C8kkYkj1Xls6UtvJ4h6UajiPcvaQ7eeI",
+                    "62780f67569cd35e631aba449a45781e4eff4f3e2a4bb962dd02551f110a3407",
+                ),
+            ),
         ),
         Card(
             name="roadscene",
@@ -105,6 +153,11 @@ CARDS = {
             gap=20,
             one_sequence=("FLIR_video_",),
             listed={"test": "roadscene_test.txt"},
+            archives=(
+                Archive(
+                    "master.zip", "https://github.com/hanna-xu/RoadScene/archive/refs/heads/master.zip", ""
+                ),
+            ),
         ),
         Card(
             name="tno",

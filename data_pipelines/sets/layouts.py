@@ -32,11 +32,13 @@ class LayoutError(ValueError):
     """A source that does not have the folders of the set."""
 
 
-def find_scenes(card: Card, paths: Sequence[str]) -> tuple[list[Scene], list[Problem]]:
+def find_scenes(card: Card, paths: Sequence[str], *, source: str = "") -> tuple[list[Scene], list[Problem]]:
     """Return the scenes in the order of their names, and those that lack an image they should have.
 
     A file belongs to the role of the last folder above it whose name is one of the card's; what lies between
-    that folder and the file is part of the scene's name (`visible/walk/001.png` is "walk/001").
+    that folder and the file is part of the scene's name (`visible/walk/001.png` is "walk/001"). Where no
+    folder names a collection of the card's, `source`, the name of what was packed, may: `M3FD_Fusion.zip`
+    holds `Vis/` and `Ir/` themselves.
 
     Raises:
       LayoutError: no visible or no infrared images, or names that have nothing in common.
@@ -44,7 +46,7 @@ def find_scenes(card: Card, paths: Sequence[str]) -> tuple[list[Scene], list[Pro
     found: dict[tuple[str | None, str], dict[str, str]] = {}
     problems: list[Problem] = []
     for path in paths:
-        placed = _place(card, PurePosixPath(path))
+        placed = _place(card, PurePosixPath(path), source)
         if placed is None:
             continue
         split, name, role = placed
@@ -69,7 +71,7 @@ def find_scenes(card: Card, paths: Sequence[str]) -> tuple[list[Scene], list[Pro
     return scenes, problems
 
 
-def _place(card: Card, path: PurePosixPath) -> tuple[str | None, str, str] | None:
+def _place(card: Card, path: PurePosixPath, source: str) -> tuple[str | None, str, str] | None:
     """Return (split, scene name, role) of a file, or None where it is none of the set's."""
     parents, roles = path.parts[:-1], _roles(card)
     folded = [part.casefold() for part in parents]
@@ -83,8 +85,8 @@ def _place(card: Card, path: PurePosixPath) -> tuple[str | None, str, str] | Non
         return None
     split = next((SPLITS[part] for part in reversed(folded) if part in SPLITS), None)
     inner = [part for part in parents[marked[-1] + 1 :] if part.casefold() not in SPLITS]
-    prefix = [card.subsets[part] for part in folded if part in card.subsets]
-    return split, "/".join([*prefix, *inner, path.stem]), role
+    prefix = [card.subsets[part] for part in (source.casefold(), *folded) if part in card.subsets]
+    return split, "/".join([*prefix[-1:], *inner, path.stem]), role
 
 
 def _roles(card: Card) -> dict[str, str]:

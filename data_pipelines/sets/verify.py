@@ -140,12 +140,9 @@ def _check_leakage(
 ) -> list[Finding]:
     """Look for files, groups, and look-alike neighbours that lie in two splits."""
     findings = []
-    level: Literal["error", "note"] = "error" if card.fractions and not card.listed else "note"
+    level: Literal["error", "note"] = "error" if card.fractions else "note"
     for what, keys in (
-        (
-            "equal files",
-            lambda entry: [file.sha256 for role, file in entry.files.items() if role != "labels"],
-        ),
+        ("equal files", _image_checksums),
         ("groups of neighbours", lambda entry: [entry.group]),
     ):
         splits: dict[str, set[tuple[str, str]]] = {}

@@ -71,6 +71,9 @@ def test_archives(tmp_path, source):
         (["build", "msrs", "--source", "."], "in the layout of 'msrs'"),
         (["build", "folder", "--source", ".", "--splits", "train"], "--splits train: expected for example"),
         (["build", "folder", "--source", ".", "--splits", "a=2"], "add up to 1"),
+        (["build", "roadscene"], "no checksum of it is known"),
+        (["build", "m3fd"], "give --archive M3FD_Fusion.zip or"),
+        (["build", "m3fd", "--source", ".", "--archive", "a.zip"], "leave it out or --source"),
         (["verify", "nowhere"], "neither a built set in"),
     ],
 )

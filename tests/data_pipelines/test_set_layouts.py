@@ -42,6 +42,12 @@ def test_m3fd_keeps_its_two_collections_apart():
     assert not problems
 
 
+@pytest.mark.parametrize("name, prefix", [("M3FD_Fusion", "fusion"), ("M3FD_Detection", "detection")])
+def test_m3fd_archives_hold_their_folders_themselves(name, prefix):
+    scenes, _ = find_scenes(CARDS["m3fd"], ["Ir/00000.png", "Vis/00000.png"], source=name)
+    assert [scene.name for scene in scenes] == [f"{prefix}/00000"]
+
+
 def test_roadscene_takes_the_low_resolution_images():
     paths = [f"{folder}/FLIR_00006.jpg" for folder in ("crop_LR_visible", "crop_HR_visible", "cropinfrared")]
     scenes, _ = found("roadscene", *paths, "infrared/FLIR_00006.png")

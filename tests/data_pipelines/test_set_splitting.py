@@ -85,6 +85,16 @@ def test_scenes_of_a_split_lie_in_order():
     assert [item.scene.name for item in by_split(items)["val"]] == ["a", "b"]
 
 
+def test_cards_state_their_rule():
+    assert "train 80 %" not in CARDS["msrs"].split_rule
+    assert CARDS["msrs"].split_rule.startswith("Splits are those of the folders")
+    rule = CARDS["roadscene"].split_rule
+    assert "Names in roadscene_test.txt are test, and what else is of their sequences near_test" in rule
+    assert "85 % train, 15 % val, by whole sequences" in rule
+    assert "file numbers are at most 20 apart" in rule
+    assert CARDS["tno"].split_rule.endswith("The others: 100 % test.")
+
+
 @pytest.mark.parametrize(
     "name, key", [("FLIR_00018", ("FLIR_", 18)), ("a/00004N", ("a/", 4)), ("harbour", ("harbour", None))]
 )
