@@ -1,14 +1,16 @@
 """What a run writes down and shows: JSON lines in its folder, a progress bar in the terminal.
 
 `metrics.jsonl` is a function of (configuration, seed, data): a resumed run's file equals an uninterrupted
-one's byte for byte. Times, which are not, go to `timing.jsonl`.
+one's byte for byte. Times, which are not, go to `timing.jsonl`. In a run of several processes the first one
+has the `RunLog`, the others a `SilentLog`.
 """
 
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import jax
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -16,10 +18,11 @@ from rich.progress import (
     Progress,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
 from iassf_jax.core.atomic import written_aside
+from iassf_jax.training import measurements
+from iassf_jax.training.writers import Writer, finite, named_images
 
 METRICS_FILE = "metrics.jsonl"
 TIMING_FILE = "timing.jsonl"
@@ -64,15 +67,40 @@ def rewind(path: Path, *, step: int, evaluated: bool) -> None:
         aside.write_text("".join(kept), encoding="utf-8")
 
 
+class SilentLog:
+    """The log of the processes that neither write nor report."""
+
+    def __enter__(self) -> "SilentLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing was opened."""
+
+    def training(self, step: int, means: Mapping[str, float]) -> None:
+        """Leave it to the first process."""
+
+    def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Leave it to the first process."""
+
+    def pictures(self, step: int, pictures: Sequence[Mapping[str, Any]]) -> None:
+        """Leave it to the first process."""
+
+    def advance(self, step: int) -> None:
+        """Leave it to the first process."""
+
+
 class RunLog:
-    """Reports to the run's files and to the terminal: a progress bar, or plain lines where there is none.
+    """Reports to the run's files, to its writers, and to the terminal: a progress bar, or else plain lines.
 
     Args:
       workdir: the run's folder.
       start, steps: finished steps at the start, and steps in all.
-      batch_size: images per step, for images/s.
+      batch_size: images per step in all processes, for images/s.
       rate: finished steps -> learning rate.
       console: where to show progress.
+      writers: where numbers and images go besides the files, see `training.writers`; closed with the log.
+      flops_per_step: operations of one step on all devices (`measurements.program_flops`), for the part of
+        the devices' peak that is used; None leaves it out.
     """
 
     def __init__(
@@ -84,11 +112,13 @@ class RunLog:
         batch_size: int,
         rate: Callable[[int], float],
         console: Console,
+        writers: Mapping[str, Writer] | None = None,
+        flops_per_step: float | None = None,
     ):
         self._metrics, self._timing = JsonLines(workdir / METRICS_FILE), JsonLines(workdir / TIMING_FILE)
         self._steps, self._batch_size, self._rate = steps, batch_size, rate
-        self._console = console
-        self._since, self._clock, self._compiled = start, time.monotonic(), False
+        self._console, self._writers, self._flops = console, dict(writers or {}), flops_per_step
+        self._clock = measurements.StepClock(start)
         self._bar = _bar(console) if console.is_terminal else None
         if self._bar is not None:
             self._task = self._bar.add_task("training", total=steps, completed=start, status="compiling")
@@ -103,35 +133,72 @@ class RunLog:
             self._bar.stop()
         self._metrics.close()
         self._timing.close()
+        for name, writer in self._writers.items():
+            self._attempt(name, writer.close)
 
     def training(self, step: int, means: Mapping[str, float]) -> None:
         """Write the means of the steps since the last line, with the rate of the last of them."""
-        self._metrics.write(step=step, kind="train", **means, learning_rate=self._rate(step - 1))
+        values = {**means, "learning_rate": self._rate(step - 1)}
+        self._metrics.write(step=step, kind="train", **values)
         status = " ".join(
             f"{k.removeprefix('loss/')} {v:.4f}" for k, v in means.items() if k.startswith("loss/")
         )
-        if step > self._since:
-            seconds = (time.monotonic() - self._clock) / (step - self._since)
-            speed = self._batch_size / seconds
-            self._timing.write(step=step, kind="train", seconds_per_step=seconds, images_per_second=speed)
-            status = f"{status}, {speed:.1f} images/s"
+        seconds = self._clock.seconds(step)
+        if seconds is not None:
+            speed = self._speed(seconds)
+            self._timing.write(step=step, kind="train", **speed)
+            values |= {f"speed/{name}": value for name, value in speed.items()}
+            status += f", {speed['images_per_second']:.1f} images/s"
+            status += f", {speed['mfu']:.1%} of peak" if "mfu" in speed else ""
+            status += f", {measurements.clock_text(seconds * (self._steps - step))} left"
+        self._write("train", step, values)
         self._show(status, step)
-        self._since, self._clock = step, time.monotonic()
+        self._clock.restart(step)
 
     def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write the validation of the parameters after `step` steps."""
         self._metrics.write(step=step, kind="eval", **metrics)
+        self._write("eval", step, metrics)
         shown = "\n".join(f"  {name:<24} {value:9.4f}" for name, value in metrics.items())
         self._console.print(f"validation after step {step}\n{shown}", highlight=False, soft_wrap=True)
-        self._clock = time.monotonic()  # validation is not training time
-        self._since = step
+        self._clock.restart(step)  # validation is not training time
+
+    def pictures(self, step: int, pictures: Sequence[Mapping[str, Any]]) -> None:
+        """Give the images of validation scenes to the writers: "name" and uint8 images [h w c] or [h w]."""
+        for name, writer in self._writers.items():
+            self._attempt(name, writer.images, step, named_images(pictures))
 
     def advance(self, step: int) -> None:
         """Move the bar; time is taken from the end of the first step on, which compiles."""
-        if not self._compiled:
-            self._compiled, self._since, self._clock = True, step, time.monotonic()
+        self._clock.advance(step)
         if self._bar is not None:
             self._bar.update(self._task, completed=step)
+
+    def _speed(self, seconds: float) -> dict[str, float]:
+        mfu = measurements.utilisation(
+            self._flops,
+            seconds,
+            device_kind=jax.devices()[0].device_kind,
+            num_devices=jax.device_count(),
+        )
+        return {
+            "seconds_per_step": seconds,
+            "images_per_second": self._batch_size / seconds,
+            **({} if mfu is None else {"mfu": mfu}),
+            **measurements.memory(),
+        }
+
+    def _write(self, group: str, step: int, values: Mapping[str, float]) -> None:
+        named = finite({name if "/" in name else f"{group}/{name}": value for name, value in values.items()})
+        for name, writer in self._writers.items():
+            self._attempt(name, writer.scalars, step, named)
+
+    def _attempt(self, name: str, write: Callable[..., None], *arguments: object) -> None:
+        """A service that cannot be reached does not end a run: everything is in the run's files too."""
+        try:
+            write(*arguments)
+        except Exception as error:
+            self._console.print(f"{name} was not written: {error}", highlight=False, soft_wrap=True)
 
     def _show(self, status: str, step: int) -> None:
         if self._bar is not None:
@@ -146,8 +213,6 @@ def _bar(console: Console) -> Progress:
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
         TextColumn("{task.fields[status]}"),
         console=console,
     )

@@ -1,11 +1,14 @@
 """The run's files: lines are complete, and a resumed run takes back what it will write again."""
 
+import io
 import json
 
+import jax
 import pytest
 from rich.console import Console
 
 from iassf_jax.training.logging import JsonLines, RunLog, rewind
+from iassf_jax.training.measurements import PEAK_FLOPS
 
 LINES = [
     {"step": 2, "kind": "train", "loss/total": 0.5},
@@ -58,7 +61,7 @@ def test_without_a_file_there_is_nothing_to_rewind(tmp_path):
 
 def test_speed_leaves_out_compilation_and_validation(tmp_path, monkeypatch):
     clock = iter([0.0, 60.0, 60.5, 61.0, 61.0, 161.0, 163.0, 163.0])
-    monkeypatch.setattr("iassf_jax.training.logging.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("iassf_jax.training.measurements.time.monotonic", lambda: next(clock))
     console = Console(quiet=True)
     with RunLog(tmp_path, start=0, steps=8, batch_size=4, rate=lambda step: 0.5, console=console) as log:
         log.advance(1)  # 60 s of compilation
@@ -74,3 +77,19 @@ def test_speed_leaves_out_compilation_and_validation(tmp_path, monkeypatch):
     assert read(tmp_path / "metrics.jsonl")[0] == {
         "step": 1, "kind": "train", "loss/total": 1.0, "learning_rate": 0.5,
     }  # fmt: skip
+
+
+def test_the_part_of_the_peak_is_written_where_it_is_known(tmp_path, monkeypatch):
+    clock = iter([0.0, 1.0, 2.0, 2.0])
+    monkeypatch.setattr("iassf_jax.training.measurements.time.monotonic", lambda: next(clock))
+    monkeypatch.setitem(PEAK_FLOPS, "cpu", 1e12)
+    console = Console(record=True, width=200, file=io.StringIO())
+    log = RunLog(
+        tmp_path, start=0, steps=61, batch_size=4, rate=lambda step: 0.5, console=console, flops_per_step=4e12
+    )
+    with log:
+        log.advance(1)
+        log.training(2, {"loss/total": 1.0})
+    (line,) = read(tmp_path / "timing.jsonl")
+    assert line["mfu"] == pytest.approx(4 / jax.device_count()) and line["host_bytes"] > 0
+    assert "step 2/61: total 1.0000, 4.0 images/s, 50.0% of peak, 0:00:59 left" in console.export_text()
