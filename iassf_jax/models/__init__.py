@@ -19,10 +19,12 @@ from flax import linen as nn
 from iassf_jax.core.errors import ConfigError
 from iassf_jax.models.iassf import Iassf
 from iassf_jax.models.iassf_released import IassfReleased
+from iassf_jax.models.lure import Lure
 
 MODELS: dict[str, type[nn.Module]] = {
     "iassf": Iassf,
     "iassf_released": IassfReleased,
+    "lure": Lure,
 }
 
 

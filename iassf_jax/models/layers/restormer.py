@@ -94,6 +94,20 @@ def _inverse_norm(x: Float[Array, "b n heads d"]) -> Float[Array, "b heads d"]:
     return jax.lax.rsqrt(jnp.square(x.astype(jnp.float32)).sum(axis=1) + _ENERGY_EPSILON)
 
 
+def mix_channels(
+    value: Float[Array, "b n c"], attention: Float[Array, "b heads d d"], projection: Float[Array, "c o"]
+) -> Float[Array, "b n o"]:
+    """Return attention times value in every head, through the projection that follows; dtype of `value`.
+
+    Both are matrices on channels: multiplied with each other first, they cost one pass over the pixels
+    instead of two.
+    """
+    b, heads, d, _ = attention.shape
+    by_head = projection.reshape(heads, d, -1)
+    mixing = jnp.einsum("bhij,hio->bhjo", attention, by_head).reshape(b, heads * d, -1)
+    return jnp.einsum("bnc,bco->bno", value, mixing.astype(value.dtype))
+
+
 class MDTA(nn.Module):
     """Multi-Dconv head transposed attention: every channel becomes a mixture of its head's channels."""
 
@@ -111,11 +125,7 @@ class MDTA(nn.Module):
         temperature = self.param("temperature", nn.initializers.ones, (self.heads,))
         projection = self.param("projection", torch_uniform(c), (c, c))
         attention = channel_attention(query, key, temperature)
-        # Attention and output projection are both matrices on channels: multiplied with each other first,
-        # they cost one pass over the pixels instead of two.
-        by_head = projection.reshape(self.heads, c // self.heads, c)
-        mixing = jnp.einsum("bhij,hio->bhjo", attention, by_head).reshape(b, c, c)
-        return jnp.einsum("bnc,bco->bno", value, mixing.astype(value.dtype)).reshape(b, h, w, c)
+        return mix_channels(value, attention, projection).reshape(b, h, w, c)
 
 
 def gelu(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
