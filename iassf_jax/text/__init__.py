@@ -3,8 +3,30 @@
 Everything here runs on the host, before training or inference; a network only ever sees sentence vectors.
 """
 
+from iassf_jax.text.bank import PromptBank, make_bank
+from iassf_jax.text.encoders import BACKENDS, Description, SentenceEncoder, make_encoder
 from iassf_jax.text.hashing import HASH_SIZE, hash_sentence
-from iassf_jax.text.prompts import load_prompts
-from iassf_jax.text.tasks import CLEAN, TASKS, class_names
+from iassf_jax.text.prompts import clean_prompt, load_prompts
+from iassf_jax.text.router import Routed, route
+from iassf_jax.text.tasks import CLEAN, INFRARED, TASKS, VISIBLE, class_names, task_of
 
-__all__ = ["CLEAN", "HASH_SIZE", "TASKS", "class_names", "hash_sentence", "load_prompts"]
+__all__ = [
+    "BACKENDS",
+    "CLEAN",
+    "HASH_SIZE",
+    "INFRARED",
+    "TASKS",
+    "VISIBLE",
+    "Description",
+    "PromptBank",
+    "Routed",
+    "SentenceEncoder",
+    "class_names",
+    "clean_prompt",
+    "hash_sentence",
+    "load_prompts",
+    "make_bank",
+    "make_encoder",
+    "route",
+    "task_of",
+]

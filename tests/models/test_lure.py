@@ -12,7 +12,7 @@ from iassf_jax import models
 from iassf_jax.core.errors import ConfigError, InputError
 from iassf_jax.inference import Fuser
 from iassf_jax.models.lure import PRESETS, Lure
-from iassf_jax.text import hash_sentence, load_prompts
+from iassf_jax.text import hash_sentence, load_prompts, make_encoder
 
 KEY = jax.random.key(0)
 SMALL = {
@@ -170,6 +170,17 @@ def test_fuser_runs_it_like_any_other_network_and_without_text_nothing_is_wrong(
         rounded = np.round(np.clip(expected[name][0], 0.0, 1.0) * 255)
         np.testing.assert_allclose(getattr(result, name), rounded, atol=1)
     assert not result.haze_density.any()
+
+
+def test_a_users_words_become_its_inputs():
+    vectors = Lure().conditions(text="the visible image is hazy", task_infrared="LC")
+    assert set(vectors) == set(Lure.extra_inputs)
+    np.testing.assert_array_equal(vectors["text_visible"], hash_sentence("the visible image is hazy"))
+    np.testing.assert_array_equal(vectors["text_infrared"], sentence("LC")[0])
+    with pytest.raises(InputError, match="needs path"):
+        Lure(text_backend="distilbert").conditions(text="dark")
+    onehot = make_encoder("onehot")
+    assert Lure(text_backend="distilbert").conditions(encoder=onehot)["text_visible"].tolist()[-1] == 1.0
 
 
 def test_it_is_built_by_name():

@@ -9,8 +9,9 @@ open; each such choice is a field of `Lure`.
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Float32, Int
 
 from iassf_jax.core.errors import ConfigError, InputError
 from iassf_jax.models.inputs import check_inputs
@@ -20,10 +21,18 @@ from iassf_jax.models.lure.decoder import DECODERS, Decoder
 from iassf_jax.models.lure.encoder import REDUCTIONS, Encoder, Latents
 from iassf_jax.models.lure.fusion import FUSION_ATTENTIONS, Fusion
 from iassf_jax.models.lure.rules import RULES
-from iassf_jax.models.lure.sentences import BACKENDS, clean_sentence
+from iassf_jax.models.lure.sentences import clean_sentence
 from iassf_jax.models.lure.text_head import TEXT_NORMS, TextHead
 from iassf_jax.ops.padding import crop, pad_to_multiple
-from iassf_jax.text.tasks import INFRARED, VISIBLE, class_names
+from iassf_jax.text import (
+    BACKENDS,
+    INFRARED,
+    VISIBLE,
+    SentenceEncoder,
+    class_names,
+    make_encoder,
+    route,
+)
 
 Image = Float[Array, "b h w 3"]
 Sentence = Float[Array, "b s"]
@@ -87,7 +96,7 @@ class Lure(nn.Module):
     rule: str = "l1norm"  # fusion without parameters: or "mean", "sum", "softmax_sum", "none"
     l1_radius: int = 1  # l1norm: activity is averaged over 2 r + 1 pixels
     # text
-    text_backend: str = "hash"  # what makes the sentence vectors, see sentences.BACKENDS
+    text_backend: str = "hash"  # what makes the sentence vectors, see text.encoders
     sentence_dim: int = 768  # numbers of a sentence vector
     text_dim: int = 256  # numbers of a description
     text_norm: str = "l2"  # of the text head: "l2" or "layernorm"
@@ -213,6 +222,30 @@ class Lure(nn.Module):
     def decode(self, latents: Latents) -> Image:
         """Return the image of latents, float32, not clipped."""
         return self.image_decoder(latents).astype(jnp.float32)
+
+    @nn.nowrap
+    def conditions(
+        self,
+        *,
+        text: str | None = None,
+        task_visible: str | None = None,
+        task_infrared: str | None = None,
+        encoder: SentenceEncoder | None = None,
+    ) -> dict[str, Float32[np.ndarray, " s"]]:
+        """Return the sentence vectors "text_visible" and "text_infrared" of one pair of images, on the host.
+
+        Args:
+          text: what is wrong with the two, in a user's words.
+          task_visible, task_infrared: a task's name, such as "HZ", in place of what the words say.
+          encoder: makes the vectors; by default one of the network's backend that needs no file.
+
+        Raises:
+          InputError: an unknown task or one of the other image, or a backend that needs an encoder.
+        """
+        encode = encoder or make_encoder(self.text_backend, split_sr=self.split_sr)
+        routed = route(text, task_visible=task_visible, task_infrared=task_infrared, split_sr=self.split_sr)
+        visible, infrared = encode(routed)
+        return {"text_visible": visible, "text_infrared": infrared}
 
     @property
     def classes(self) -> tuple[str, ...]:

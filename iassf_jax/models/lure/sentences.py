@@ -1,17 +1,10 @@
-"""Which kinds of sentence vectors a network can be trained with, and those that need no language model."""
+"""Sentence vectors that a network knows without a language model."""
 
 import numpy as np
 from jaxtyping import Float32
 
 from iassf_jax.core.errors import InputError
-from iassf_jax.text.hashing import hash_sentence
-from iassf_jax.text.prompts import clean_prompt
-from iassf_jax.text.tasks import CLEAN
-
-# hash: random vectors of the words. onehot: the number of the task; the text head's first layer is then a
-# learned table. distilbert: the language model; distilbert_random: the same with random weights, for tests;
-# cache: a file of vectors made before.
-BACKENDS = ("hash", "onehot", "distilbert", "distilbert_random", "cache")
+from iassf_jax.text import CLEAN, clean_prompt, hash_sentence
 
 
 def clean_sentence(backend: str, classes: tuple[str, ...]) -> Float32[np.ndarray, " s"]:
