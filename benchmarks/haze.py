@@ -26,8 +26,9 @@ from data_pipelines.haze.pseudo_depth import Kind
 from iassf_jax import models
 from iassf_jax.training.haze import Haze
 from iassf_jax.training.optimizer import make_optimizer
-from iassf_jax.training.state import init_state
+from iassf_jax.training.state import init_state, make_initializer
 from iassf_jax.training.step import compile_train_step, make_train_step
+from iassf_jax.training.task import IassfTask
 
 BATCH, SIDE = 16, 256
 DEVICE: dict[str, tuple[str, Kind]] = {  # name -> (recipe, kind of pseudo-depth)
@@ -165,18 +166,16 @@ def _step(images: int) -> Callable[[], object]:
     model = models.create(config.model.to_dict())
     optimizer = make_optimizer(config.optimizer.to_dict(), steps=config.steps)
     step = make_train_step(
-        model,
+        IassfTask(model, loss_options={"signed": True}, haze=Haze("iassf_released")),
         optimizer,
         augment_options=FLIPS,
-        loss_options={"signed": True},
-        haze=Haze("iassf_released"),
     )
     compiled = compile_train_step(step)
     channels = {"visible_clear": 3, "infrared": 1}
     batch = {k: jnp.full((images, SIDE, SIDE, c), 100, jnp.uint8) for k, c in channels.items()}
     batch["mask"] = jnp.ones(images, jnp.float32)
     alpha, seed = jnp.asarray(2.0, jnp.float32), jnp.asarray(0, jnp.int32)
-    held = [init_state(model, optimizer, seed=0)]
+    held = [init_state(make_initializer(model, optimizer, seed=0))]
 
     def run() -> None:
         held[0], records, _ = compiled(held[0], batch, alpha, seed)

@@ -26,6 +26,7 @@ from iassf_jax.models.iassf_released import released_density
 from iassf_jax.training.optimizer import make_optimizer
 from iassf_jax.training.state import TrainState
 from iassf_jax.training.step import make_train_step
+from iassf_jax.training.task import IassfTask
 
 _MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
 _OPTIMIZER = {
@@ -123,7 +124,7 @@ def _train(case: Case, weights: str) -> Task:
         }
     )
     scalars = jnp.float32(2.0), jnp.int32(0)
-    step = make_train_step(model, optimizer, augment_options=_STILL, loss_options={"signed": True})
+    step = make_train_step(IassfTask(model, loss_options={"signed": True}), optimizer, augment_options=_STILL)
     state = TrainState(step=jnp.int32(0), params=params, opt_state=optimizer.init(params))
     work = {
         "flops": roofline.flops(step, state, batch, *scalars),

@@ -18,7 +18,11 @@ def get_config() -> ConfigDict:
     config.loss = ConfigDict()
     config.loss.signed = False  # compute the loss on images in [-1,1], as the released code does
 
+    config.task = ConfigDict({"name": "iassf"})  # what is trained for, see training/task.py
     config.model = iassf_model()
+    # Weights to start from: packaged, a run's folder, a weights file, a PyTorch checkpoint; "" is none
+    config.init_from = ""
+    config.init_partially = False  # take what fits from weights of another network, and report the rest
     config.data = _data()
     config.augment = _augment()
     # Haze made on the device: a recipe of data_pipelines/haze/presets.py such as "physical", or a mixture
@@ -26,9 +30,14 @@ def get_config() -> ConfigDict:
     config.haze = ""
     config.haze_options = _haze_options()
     config.optimizer = _optimizer()
+    config.ema_decay = 0.0  # of the running mean of the parameters that is validated and used; 0 is off
+    config.accumulate = 1  # micro-batches of a step, one after the other: less memory
+    config.loss_scale = "none"  # "dynamic" for model.dtype float16
+    config.mesh = _mesh()
 
     # What happens every so many steps; 0 turns it off, and the last step always counts.
     config.log_every = 50  # a line of mean losses
+    config.writers = ""  # where they go besides metrics.jsonl: "tensorboard", "wandb", "mlflow", or several
     config.eval_every = 2000  # validation on data.val
     config.images_every = 2000  # a picture grid of validation images; a multiple of eval_every
     config.checkpoint_every = 1000  # a checkpoint
@@ -103,20 +112,45 @@ def released_model() -> ConfigDict:
     return model
 
 
+def lite_model() -> ConfigDict:
+    """Return the released network's fields with small values, and the size it works on."""
+    model = released_model()
+    model.name = "iassf_lite"
+    model.embed_dims = (16, 24, 32, 24, 16)
+    model.depths = (1, 2, 4, 2, 1)
+    model.num_heads = (2, 2, 2, 1, 1)
+    model.attn_ratios = (0.0, 0.5, 0.5, 0.0, 0.0)
+    model.mlp_ratios = (2.0, 2.0, 2.0, 2.0, 2.0)
+    model.prompt_size = 32
+    model.fusion_width = 8
+    model.fusion_prompt_size = 32
+    model.num_fusion_blocks = 3
+    model.working_side = 128  # longer side of the reduced image that is restored, pixels
+    model.guide_size = 7  # side of the windows in which gains and offsets are fitted, reduced pixels
+    model.guide_epsilon = 1e-5  # variance of the hazy image below which a window counts as flat
+    return model
+
+
 def _data() -> ConfigDict:
     data = ConfigDict()
     # Folder with GT/, hazy/ and IR/, a built set "msrs:train", or "msrs:train*3 + roadscene:train"; required
     data.train = ""
     data.val = ""  # the same for validation; "" trains without validation
     data.data_dir = ""  # folder of built sets; "" is $TFDS_DATA_DIR or ~/tensorflow_datasets
+    data.val_batch = 1  # validation images on a device at a time
     data.val_limit = config_dict.placeholder(int)  # validate on the first so many scenes; None is all
     data.batch_size = 6  # images per step
-    data.crop = 256  # side of the random square crops, pixels
+    data.crop = 256  # side of the random square crops, pixels; 0 takes whole images, all of one size
     data.resize = config_dict.placeholder(
         tuple
     )  # (height, width) to which images are brought before the crop
     data.scale = config_dict.placeholder(tuple)  # (low, high) of a random factor of size before the crop
     data.infrared_range = "full"  # how infrared of more than 8 bits is read: the "full" range of its type
+    # Depth files, for haze made on the device: "distance" (larger is farther), "disparity" (larger is
+    # nearer), or "" (not read). See data_pipelines/depth_files.py.
+    data.depth = ""
+    data.depth_scale = 1.0  # metres per unit of a distance
+    data.depth_limits = (1.0, 500.0)  # metres: limits of a distance; of a disparity's largest and smallest
     data.drop_remainder = True  # leave out the images of an epoch that do not fill a batch
     data.num_threads = 4  # batches prepared at a time; 0 prepares each when it is needed
     data.num_workers = 0  # processes that prepare batches; 0 is the training process itself
@@ -147,13 +181,26 @@ def _haze_options() -> ConfigDict:
     return options
 
 
+def _mesh() -> ConfigDict:
+    mesh = ConfigDict()
+    mesh.data = -1  # devices over which batches are split; -1 is all
+    mesh.model = 1  # devices over which single parameters can be split besides
+    # Where parameters, moments and averages live: "PATTERN=PLACEMENT", the first pattern found in a path
+    # counts; "replicated", "data" (split over the devices of the batch, FSDP), "model" or "data+model".
+    mesh.rules = (".*=replicated",)
+    return mesh
+
+
 def _optimizer() -> ConfigDict:
     optimizer = ConfigDict()
-    optimizer.name = "adamw"  # "adamw", "lion", "lamb" or "sgd" (momentum b1)
+    optimizer.name = "adamw"  # "adamw", "lion", "lamb", "muon" or "sgd" (momentum b1)
     optimizer.learning_rate = 2e-4  # of the first step after the warm-up
     optimizer.final_learning_rate = 2e-6  # of the last step, reached along half a cosine
     optimizer.warmup_steps = 0  # steps of linear warm-up
     optimizer.hold_steps = 1  # the rate changes every so many steps
+    # Factors on the rate of groups of parameters: (("^dehaze/", 0.1), ...), the first pattern found counts,
+    # 0 freezes; each group has an optimizer of its own.
+    optimizer.rates = ()
     optimizer.weight_decay = 0.01  # decoupled, as in AdamW
     optimizer.decay = (
         "all"  # what decays: "all" parameters (PyTorch's default) or "kernels" (no biases, norms)

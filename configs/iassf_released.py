@@ -24,5 +24,6 @@ def get_config() -> ConfigDict:
     config.loss.signed = True
     config.data.resize = (256, 256)
     config.optimizer.hold_steps = STEPS_PER_EPOCH
+    config.optimizer.rates = (("^dehaze/", 1.0), ("^fusion/", 1.0))  # two optimizers
     config.optimizer.clip_norm = None
     return config

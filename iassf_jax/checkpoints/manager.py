@@ -7,6 +7,7 @@ optimizer's moments.
 """
 
 import contextlib
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,14 +15,15 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from flax import serialization
+from jax.experimental import multihost_utils
 
 from iassf_jax.checkpoints.storage import (
-    ARRAYS,
+    AVERAGE,
     FOLDER,
     abstract,
     check_tree,
     is_complete,
+    join_state,
     open_steps,
     remove_half_written,
     retention,
@@ -58,8 +60,11 @@ class CheckpointManager:
         self._best_metric = best_metric
         self._folder = (Path(workdir) / FOLDER).resolve()
         with storage_errors(self._folder, "open"):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            remove_half_written(self._folder)
+            if jax.process_index() == 0:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                remove_half_written(self._folder)
+            if jax.process_count() > 1:
+                multihost_utils.sync_global_devices("checkpoint folder")
             self._manager = open_steps(self._folder, retention(keep_last, best_metric, best_mode))
 
     def __enter__(self) -> "CheckpointManager":
@@ -97,15 +102,14 @@ class CheckpointManager:
             raise CheckpointError(
                 f"the best checkpoint is chosen by {self._best_metric!r}, but the evaluation has {known}"
             )
-        params, rest = split_state(state)
+        arrays = {name: ocp.args.StandardSave(tree) for name, tree in split_state(state).items()}
         with storage_errors(self._folder / str(step), "save"):
             if step in self._manager.all_steps():
                 self._manager.delete(step)
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    params=ocp.args.StandardSave(params),
-                    optimizer=ocp.args.StandardSave(rest),
+                    **arrays,
                     iterator=ocp.args.JsonSave(dict(iterator_state)),
                     config=ocp.args.JsonSave(dict(config)),
                     versions=ocp.args.JsonSave(versions()),
@@ -137,18 +141,23 @@ class CheckpointManager:
           step: which step.
 
         Raises:
-          CheckpointError: no such step, damaged files, or a state of other structure, shapes or types; the
-            message names what differs.
+          DamagedCheckpointError: files that cannot be read.
+          CheckpointError: no such step, or a state of other structure, shapes or types, which are named.
         """
         step = self.latest_step() if step is None else step
         if step is None:
             raise CheckpointError(f"{self._folder} holds no complete checkpoint")
         folder = self._folder / str(step)
-        like = dict(zip(ARRAYS, split_state(like_state), strict=True))
+        like = split_state(like_state)
         with storage_errors(folder, "read"):
             found = self._manager.item_metadata(step)
+        if AVERAGE in like and found.get(AVERAGE) is None:
+            raise CheckpointError(
+                f"{folder} was saved without a running mean of the parameters: continue it with ema_decay 0, "
+                "or start a new run from it by init_from"
+            )
         for name, tree in like.items():
-            check_tree(folder / name, found[name], tree)
+            check_tree(folder / name, found.get(name), tree)
         with storage_errors(folder, "read"):
             restored = self._manager.restore(
                 step,
@@ -157,14 +166,22 @@ class CheckpointManager:
                     iterator=ocp.args.JsonRestore(),
                 ),
             )
-        state_dict = {"params": restored["params"], **restored["optimizer"]}
-        return serialization.from_state_dict(like_state, state_dict), restored["iterator"]
+        return join_state(like_state, {name: restored[name] for name in like}), restored["iterator"]
 
     def saved_config(self, step: int) -> dict[str, Any]:
         """Return the configuration saved with `step`."""
         with storage_errors(self._folder / str(step), "read"):
             restored = self._manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore()))
         return restored["config"]
+
+    def set_aside(self, step: int) -> Path:
+        """Move a damaged step out of the way, to `damaged-STEP` in the run's folder; return that place."""
+        place = self._folder.parent / f"damaged-{step}"
+        with storage_errors(self._folder / str(step), "move"):
+            shutil.rmtree(place, ignore_errors=True)
+            (self._folder / str(step)).rename(place)
+            self._manager.reload()
+        return place
 
     def wait(self) -> None:
         """Block until everything is on disk.
@@ -191,7 +208,8 @@ def load_run(
       step: a step, "best" (by the metric that the run's configuration names), or None for the newest.
 
     Returns:
-      the configuration's `model` ({"name": ..., **fields}) and {"params": ...} as host arrays.
+      the configuration's `model` ({"name": ..., **fields}) and {"params": ...} as host arrays: the running
+      mean of the parameters where the run has one.
 
     Raises:
       CheckpointError: no run, no such step, or damaged files.
@@ -208,12 +226,14 @@ def load_run(
     ):
         chosen = _choose(reader, folder, steps, step)
         with storage_errors(folder / str(chosen), "read"):
-            tree = reader.item_metadata(chosen)["params"].tree
+            found = reader.item_metadata(chosen)
+            item = "params" if found.get(AVERAGE) is None else AVERAGE
+            tree = found[item].tree
             # Host arrays, whatever devices the run had: shapes only, no memory behind them.
             like = jax.tree.map(lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), tree)
-            wanted = {"params": ocp.args.StandardRestore(like), "config": ocp.args.JsonRestore()}
+            wanted = {item: ocp.args.StandardRestore(like), "config": ocp.args.JsonRestore()}
             restored = reader.restore(chosen, args=ocp.args.Composite(**wanted))
-        return dict(restored["config"]["model"]), {"params": restored["params"]}
+        return dict(restored["config"]["model"]), {"params": restored[item]}
 
 
 def _choose(reader: ocp.CheckpointManager, folder: Path, steps: list[int], step: int | str | None) -> int:

@@ -12,10 +12,11 @@ import orbax.checkpoint as ocp
 from flax import serialization, traverse_util
 from orbax.checkpoint import checkpoint_managers as policies
 
-from iassf_jax.core.errors import CheckpointError
+from iassf_jax.core.errors import CheckpointError, DamagedCheckpointError
 
 FOLDER = "checkpoints"
 ARRAYS = ("params", "optimizer")  # items of a step that hold arrays
+AVERAGE = "ema"  # a third one, where the run keeps a running mean of the parameters
 RECORDS = ("iterator", "config", "versions")  # items that hold JSON
 _SHOWN = 5  # differences listed in an error
 _REASON = 400  # characters of a storage error that are shown
@@ -24,7 +25,7 @@ _ADVICE = "Other steps are untouched: free space or delete a damaged step's fold
 
 def open_steps(folder: Path, options: ocp.CheckpointManagerOptions) -> ocp.CheckpointManager:
     """Return Orbax's manager of `folder` with a handler for each item."""
-    handlers: dict[str, Any] = {name: ocp.StandardCheckpointHandler() for name in ARRAYS}
+    handlers: dict[str, Any] = {name: ocp.StandardCheckpointHandler() for name in (*ARRAYS, AVERAGE)}
     handlers |= {name: ocp.JsonCheckpointHandler() for name in RECORDS}
     return ocp.CheckpointManager(folder, item_handlers=handlers, options=options)
 
@@ -64,10 +65,20 @@ def is_complete(path: Path) -> bool:
     return path.name.isdigit() and all((path / item).exists() for item in items)
 
 
-def split_state(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the parameters and everything else of a flax struct, as nested dictionaries."""
-    tree = dict(serialization.to_state_dict(state))
-    return tree.pop("params"), tree
+def split_state(state: Any) -> dict[str, dict[str, Any]]:
+    """Return a flax struct as items of nested dictionaries: "params", "ema" if it is not empty, the rest."""
+    tree = {name: part for name, part in serialization.to_state_dict(state).items() if part is not None}
+    items = {"params": tree.pop("params")}
+    average = tree.pop(AVERAGE, {})
+    items["optimizer"] = tree
+    return {**items, AVERAGE: average} if average else items
+
+
+def join_state(like_state: Any, items: dict[str, Any]) -> Any:
+    """Put the items of `split_state` together in the structure of `like_state`."""
+    empty = dict.fromkeys(serialization.to_state_dict(like_state))
+    found = {**items["optimizer"], "params": items["params"], AVERAGE: items.get(AVERAGE, {})}
+    return serialization.from_state_dict(like_state, {name: found.get(name) for name in empty})
 
 
 def abstract(tree: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +95,7 @@ def check_tree(folder: Path, metadata: Any, wanted: dict[str, Any]) -> None:
       CheckpointError: names, shapes or types differ; the first ones are listed.
     """
     if metadata is None:
-        raise CheckpointError(f"{folder} is damaged: its description (_METADATA) is missing. {_ADVICE}")
+        raise DamagedCheckpointError(f"{folder} is damaged: its description is missing. {_ADVICE}")
     found, expected = _shapes(metadata.tree), _shapes(wanted)
     absent, unknown = expected.keys() - found.keys(), found.keys() - expected.keys()
     wrong = [f"{name}: expected {expected[name]}, not in the checkpoint" for name in absent]
@@ -116,4 +127,5 @@ def storage_errors(folder: Path, action: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = str(error).split("[tensorstore_spec")[0].strip()[:_REASON] or type(error).__name__
-        raise CheckpointError(f"cannot {action} {folder}: {reason}. {_ADVICE}") from error
+        kind = DamagedCheckpointError if action == "read" else CheckpointError
+        raise kind(f"cannot {action} {folder}: {reason}. {_ADVICE}") from error

@@ -21,6 +21,10 @@ class CheckpointError(IassfError, RuntimeError):
     """A checkpoint or weights file that is missing, damaged or made for another model."""
 
 
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint whose files cannot be read; an older one may still be whole."""
+
+
 class TrainingError(IassfError, RuntimeError):
     """Training cannot go on, for instance because the loss is not finite."""
 

@@ -8,12 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jaxtyping import Array
 
 from data_pipelines.evaluation_batches import group_examples
 from iassf_jax.core.errors import InputError
-from iassf_jax.evaluation.measures import METRICS, Images, make_measure
+from iassf_jax.evaluation.measures import Images, Objective, make_measure, metric_names
 from iassf_jax.metrics import MeanRecord
 
 _NETWORK_IMAGES = ("restored", "fused", "haze density")
@@ -24,9 +23,9 @@ _SOURCES = {"hazy": "visible_hazy", "infrared": "infrared", "clear": "visible_cl
 class Validation:
     """Means over all scenes, and pictures of the first ones.
 
-    `metrics` has the entries of `METRICS`: PSNR (dB) and SSIM of the restored and of the hazy image against
-    the clear one, losses as in training. `pictures`: per scene its name and uint8
-    images "hazy", "infrared", "restored", "fused", "haze density", "clear".
+    `metrics` has the entries of `measures.metric_names`: PSNR (dB) and SSIM of the restored and of the hazy
+    image against the clear one, losses as in training. `pictures`: per scene its name and uint8 images
+    "hazy", "infrared", "restored", "fused", "haze density", "clear".
     """
 
     metrics: dict[str, float]
@@ -39,35 +38,36 @@ class Validator:
     The means are over images and do not depend on how these are put into batches.
 
     Args:
-      model: the network.
-      loss_options: keyword options of `iassf_loss`.
+      objective: the network and its losses.
       batch_size: images computed together, where they come one at a time. Neighbours of one size share a
         batch; memory grows with it.
       shard: puts the arrays of a batch on the devices, for example split over them by the first axis. With
         several hosts it makes arrays of all hosts out of each host's rows; every host has to validate equally
         many batches of equal shapes (`data_pipelines.evaluation_batches`), and gets the means over all and
         the pictures of its own rows.
+      merge: puts the records together with those of hosts that validate other scenes by themselves.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        objective: Objective,
         *,
-        loss_options: Mapping[str, Any],
         batch_size: int = 1,
         shard: Callable[[dict[str, np.ndarray]], Any] | None = None,
+        merge: Callable[[dict[str, MeanRecord]], dict[str, MeanRecord]] = lambda records: records,
     ):
         if batch_size < 1:
             raise InputError(f"batch_size of the validation is {batch_size}; expected at least 1")
-        measure = make_measure(model, loss_options=loss_options)
+        measure = make_measure(objective)
 
         def records_of(params: Any, batch: Mapping[str, Array], alpha: Array) -> tuple[dict, Images]:
             values, images = measure(params, batch, alpha)
             mask = batch["mask"]
             return {name: MeanRecord.from_values(value, mask) for name, value in values.items()}, images
 
-        self._measure = jax.jit(records_of)
+        self._measure, self._names = jax.jit(records_of), metric_names(objective)
         self._batch_size = batch_size
+        self._merge = merge
         self._shard = shard or (lambda batch: batch)
 
     def __call__(
@@ -88,22 +88,23 @@ class Validator:
         Raises:
           InputError: no examples.
         """
-        records: dict[str, MeanRecord] = {}
+        records = {name: MeanRecord.empty() for name in self._names}
         pictures: list[dict[str, Any]] = []
         device_alpha = jnp.asarray(alpha, jnp.float32)
         for batch in _batches(examples, self._batch_size):
             if should_stop():
                 return None
-            arrays = {name: batch[name] for name in (*_SOURCES.values(), "mask")}
+            arrays = {name: value for name, value in batch.items() if name != "name"}
             measured, images = self._measure(params, self._shard(arrays), device_alpha)
             # The host does not run ahead of the device, so that a stop is noticed at once.
             jax.block_until_ready(images)
-            records = {k: records[k].merge(r) if k in records else r for k, r in measured.items()}
+            records = {name: records[name].merge(measured[name]) for name in self._names}
             if len(pictures) < num_pictures:
                 pictures += _pictures(batch, images)[: num_pictures - len(pictures)]
-        if not records:
+        records = self._merge(records)
+        if not records[self._names[0]].count > 0:
             raise InputError("there are no images to validate on")
-        return Validation({key: float(records[key].result()) for key in METRICS}, pictures)
+        return Validation({key: float(records[key].result()) for key in self._names}, pictures)
 
 
 def rows_of_this_host(array: Array) -> np.ndarray:

@@ -18,12 +18,14 @@ from flax import linen as nn
 
 from iassf_jax.core.errors import ConfigError
 from iassf_jax.models.iassf import Iassf
+from iassf_jax.models.iassf_lite import IassfLite
 from iassf_jax.models.iassf_released import IassfReleased
 from iassf_jax.models.lure import Lure
 
 MODELS: dict[str, type[nn.Module]] = {
     "iassf": Iassf,
     "iassf_released": IassfReleased,
+    "iassf_lite": IassfLite,
     "lure": Lure,
 }
 

@@ -84,11 +84,12 @@ class HazyExamples:
         self._key = stream_key(seed, "haze")
         mixture = haze.mixture.without("clear")
         self._make = jax.jit(
-            lambda key, clear, ids: _to_uint8(
+            lambda key, clear, depth, ids: _to_uint8(
                 synthesize(
                     key,
                     clear.astype(jnp.float32) / 255.0,
                     mixture,
+                    depth=depth,
                     examples=ids,
                     pseudo_depth=haze.pseudo_depth,
                 )
@@ -102,7 +103,8 @@ class HazyExamples:
                 yield example
                 continue
             ids = np.array([example_id(example["name"])], np.uint32)
-            hazy = np.asarray(self._make(self._key, example["visible_clear"][None], ids))[0]
+            depth = example["depth"][None] if "depth" in example else None
+            hazy = np.asarray(self._make(self._key, example["visible_clear"][None], depth, ids))[0]
             yield {**example, "visible_hazy": hazy}
 
 

@@ -113,7 +113,7 @@ class RunLog:
         rate: Callable[[int], float],
         console: Console,
         writers: Mapping[str, Writer] | None = None,
-        flops_per_step: float | None = None,
+        flops_per_step: Callable[[], float | None] = lambda: None,
     ):
         self._metrics, self._timing = JsonLines(workdir / METRICS_FILE), JsonLines(workdir / TIMING_FILE)
         self._steps, self._batch_size, self._rate = steps, batch_size, rate
@@ -176,7 +176,7 @@ class RunLog:
 
     def _speed(self, seconds: float) -> dict[str, float]:
         mfu = measurements.utilisation(
-            self._flops,
+            self._flops(),
             seconds,
             device_kind=jax.devices()[0].device_kind,
             num_devices=jax.device_count(),

@@ -9,10 +9,8 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int
 
 from iassf_jax.checkpoints.manager import CheckpointManager
 from iassf_jax.core.rng import example_id
@@ -23,6 +21,9 @@ from iassf_jax.training.window import LogWindow
 
 Evaluate = Callable[[Any, int], dict[str, float] | None]
 """(params, step) -> metrics, or None when the evaluation was broken off."""
+
+Place = Callable[[Mapping[str, np.ndarray]], dict[str, Array]]
+"""Host arrays, this process's rows of a batch -> the batch on the devices."""
 
 
 @runtime_checkable
@@ -82,8 +83,9 @@ def train(
     start: int,
     schedule: Schedule,
     step_function: Step,
-    alpha: float,
-    seed: int,
+    place: Place,
+    alpha: Float[Array, ""],
+    seed: Int[Array, ""],
     progress: Progress,
     evaluate: Evaluate | None,
     manager: CheckpointManager,
@@ -93,20 +95,23 @@ def train(
 ) -> tuple[TrainState, int]:
     """Train from `start` finished steps to `schedule.steps`, or until `stop`, and return (state, steps done).
 
+    `place` puts a batch of this process on the devices, `alpha` and `seed` are there already: nothing else
+    goes to the devices, and nothing comes back but the records at log lines and what is saved.
+
     Raises:
       TrainingError: a loss or gradient is not finite. It is noticed before the next checkpoint is written.
     """
-    device_alpha, device_seed = jnp.asarray(alpha, jnp.float32), jnp.asarray(seed, jnp.int32)
     step = saved = start
     while True:
-        if evaluate and schedule.due(step, schedule.eval_every) and not progress.evaluation and not stop:
+        stopping = stop.after(step)
+        if evaluate and schedule.due(step, schedule.eval_every) and not progress.evaluation and not stopping:
             progress.window.fetch()  # parameters that are not finite are reported, not evaluated
-            progress.evaluation = evaluate(state.params, step)
+            progress.evaluation = evaluate(state.best_params, step)
             if progress.evaluation:
                 log.evaluation(step, progress.evaluation)
                 saved = -1 if step == start else saved  # the checkpoint of `start` was made without it
 
-        done = step == schedule.steps or bool(stop)
+        done = step == schedule.steps or stopping or bool(stop)
         if step != saved and (done or schedule.due(step, schedule.checkpoint_every)):
             manager.save(
                 step,
@@ -120,9 +125,10 @@ def train(
             manager.wait()
             return state, step
 
-        names, batch = _to_device(next(progress.batches))
+        names, rows = _split_off_names(next(progress.batches))
+        batch = place(rows)
 
-        state, records, finite = step_function(state, batch, device_alpha, device_seed)
+        state, records, finite = step_function(state, batch, alpha, seed)
         step, progress.evaluation = step + 1, None
         progress.window.add(step, names, records, finite)
 
@@ -131,10 +137,10 @@ def train(
             log.training(step, progress.window.means())
 
 
-def _to_device(batch: Mapping[str, Any]) -> tuple[list[str], dict[str, Array]]:
+def _split_off_names(batch: Mapping[str, Any]) -> tuple[list[str], dict[str, np.ndarray]]:
     """Split off the names, which stay on the host; give every example its number and its weight."""
     names = list(batch["name"])
     images = {key: value for key, value in batch.items() if key != "name"}
     images.setdefault("example", np.array([example_id(name) for name in names], np.uint32))
     images.setdefault("mask", np.ones(len(names), np.float32))
-    return names, jax.device_put(images)
+    return names, images

@@ -1,6 +1,7 @@
 """The learning-rate schedule and the optimizer, from the configuration's `optimizer` group."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -35,10 +36,36 @@ def _sgd(rate: Schedule, options: Mapping[str, Any], mask: Any) -> optax.Gradien
     )
 
 
+def _muon(rate: Schedule, options: Mapping[str, Any], mask: Any) -> optax.GradientTransformation:
+    """Orthogonalised momentum for kernels, as matrices of all inputs by outputs; AdamW for all else."""
+    return optax.contrib.muon(
+        rate,
+        beta=options["b1"],
+        eps=options["eps"],
+        weight_decay=options["weight_decay"],
+        weight_decay_mask=mask,
+        adam_b1=options["b1"],
+        adam_b2=options["b2"],
+        adam_weight_decay=options["weight_decay"],
+        muon_weight_dimension_numbers=_matrices,
+    )
+
+
+def _matrices(params: optax.Params) -> Any:
+    def dimensions(leaf: Any) -> optax.contrib.MuonDimensionNumbers | None:
+        if leaf.ndim < 2:
+            return None
+        inputs = tuple(range(leaf.ndim - 1))
+        return optax.contrib.MuonDimensionNumbers(reduction_axis=inputs, output_axis=(leaf.ndim - 1,))
+
+    return jax.tree.map(dimensions, params)
+
+
 OPTIMIZERS: dict[str, Callable[[Schedule, Mapping[str, Any], Any], optax.GradientTransformation]] = {
     "adamw": _adamw,
     "lion": _lion,
     "lamb": _lamb,
+    "muon": _muon,
     "sgd": _sgd,
 }
 
@@ -68,15 +95,61 @@ def make_schedule(options: Mapping[str, Any], *, steps: int) -> Schedule:
 def make_optimizer(options: Mapping[str, Any], *, steps: int) -> optax.GradientTransformation:
     """Return the optimizer that `options` (the configuration's `optimizer` group) describes.
 
+    Parameters of a group in `rates` have an optimizer of their own, with its factor on the rate; those of
+    factor 0 are frozen: no update, no decay, no moments, no part in the norm that is clipped.
+
     Raises:
       ConfigError: an unknown name or decay rule, or numbers that make no schedule.
     """
     _check(options, steps)
     mask = {"all": None, "kernels": _kernels}[options["decay"]]
-    optimizer = OPTIMIZERS[options["name"]](make_schedule(options, steps=steps), options, mask)
+    schedule, make = make_schedule(options, steps=steps), OPTIMIZERS[options["name"]]
+    optimizer = make(schedule, options, mask)
+    if options["rates"]:
+        groups = _groups(options["rates"])
+        factors = [*(factor for _, factor in groups), 1.0]
+        parts = {
+            str(index): make(_times(schedule, factor), options, mask) if factor else optax.set_to_zero()
+            for index, factor in enumerate(factors)
+        }
+        optimizer = optax.partition(parts, lambda params: _labels(params, groups))
     if options["clip_norm"] is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(options["clip_norm"]), optimizer)
+    if any(factor == 0 for _, factor in options["rates"]):
+        optimizer = optax.chain(_without_frozen(_groups(options["rates"])), optimizer)
     return _under_standard_promotion(optimizer)
+
+
+Groups = Sequence[tuple[re.Pattern[str], float]]
+
+
+def _groups(rates: Sequence[Sequence[Any]]) -> Groups:
+    return [(re.compile(pattern), float(factor)) for pattern, factor in rates]
+
+
+def _group(path: tuple[Any, ...], groups: Groups) -> int:
+    """Return the number of the first group whose pattern is found in the path; the last one is the rest."""
+    name = jax.tree_util.keystr(path, simple=True, separator="/")
+    return next((i for i, (pattern, _) in enumerate(groups) if pattern.search(name)), len(groups))
+
+
+def _labels(params: Any, groups: Groups) -> Any:
+    return jax.tree.map_with_path(lambda path, _: str(_group(path, groups)), params)
+
+
+def _without_frozen(groups: Groups) -> optax.GradientTransformation:
+    factors = [*(factor for _, factor in groups), 1.0]
+
+    def update(updates: Any, params: Any) -> Any:
+        return jax.tree.map_with_path(
+            lambda path, leaf: leaf if factors[_group(path, groups)] else jnp.zeros_like(leaf), updates
+        )
+
+    return optax.stateless(update)
+
+
+def _times(schedule: Schedule, factor: float) -> Schedule:
+    return lambda count: factor * schedule(count)
 
 
 def _under_standard_promotion(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
@@ -98,6 +171,8 @@ def _check(options: Mapping[str, Any], steps: int) -> None:
     for key, known in (("name", tuple(OPTIMIZERS)), ("decay", ("all", "kernels"))):
         if options[key] not in known:
             raise ConfigError(f"config.optimizer.{key} is {options[key]!r}; there are {', '.join(known)}")
+    for entry in options["rates"]:
+        _check_rate(entry)
     if options["hold_steps"] < 1:
         raise ConfigError(f"config.optimizer.hold_steps is {options['hold_steps']}; it must be at least 1")
     warmup = options["warmup_steps"]
@@ -107,3 +182,16 @@ def _check(options: Mapping[str, Any], steps: int) -> None:
         )
     if options["clip_norm"] is not None and options["clip_norm"] <= 0.0:
         raise ConfigError("config.optimizer.clip_norm must be positive; 'none' turns clipping off")
+
+
+def _check_rate(entry: Any) -> None:
+    try:
+        pattern, factor = entry
+        re.compile(pattern)
+        if not float(factor) >= 0:
+            raise ValueError("a negative factor")
+    except (TypeError, ValueError, re.error) as error:
+        raise ConfigError(
+            f"config.optimizer.rates has {entry!r} ({error}); expected pairs of a regular expression and a "
+            "factor from 0 up, as (('^fusion/', 0.5),)"
+        ) from error

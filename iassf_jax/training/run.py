@@ -9,39 +9,39 @@ A run is a function of (configuration, seed, data). Its folder holds
     timing.jsonl    speed
     images/         picture grids of validation scenes
     checkpoints/    see `checkpoints.manager`
+
+Several processes run the same code in lockstep on one mesh of all their devices; the first one writes.
 """
 
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-from clu import parameter_overview
+import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
 from data_pipelines.decode import ImageError
-from data_pipelines.folder import evaluation_examples, training_iterator
-from data_pipelines.mixtures import open_mixture
-from data_pipelines.resident import stack_scenes
 from iassf_jax import models
 from iassf_jax.checkpoints.manager import CheckpointManager
-from iassf_jax.checkpoints.versions import versions
 from iassf_jax.core.config import to_json
-from iassf_jax.core.errors import ConfigError, InputError
+from iassf_jax.core.errors import InputError
 from iassf_jax.core.images import write_image
-from iassf_jax.evaluation import Validator, picture_grid
-from iassf_jax.training import logging, loop, settings
-from iassf_jax.training.haze import HazyExamples
+from iassf_jax.evaluation import picture_grid
+from iassf_jax.evaluation.measures import metric_names
+from iassf_jax.training import data, distributed, logging, loop, records, settings, sharding, start
 from iassf_jax.training.optimizer import make_optimizer, make_schedule
+from iassf_jax.training.program import StepProgram
 from iassf_jax.training.resident import compile_resident_step
 from iassf_jax.training.signals import StopRequest
-from iassf_jax.training.state import TrainState, abstract_state, init_state
-from iassf_jax.training.step import Step, compile_train_step, make_train_step
+from iassf_jax.training.state import TrainState, abstract_state, make_initializer
+from iassf_jax.training.step import compile_train_step, make_train_step
+from iassf_jax.training.task import make_task
+from iassf_jax.training.validating import LocalValidator
+from iassf_jax.training.writers import open_writers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,41 +88,57 @@ class _Run:
     """The parts of a run, built in the order in which mistakes are best noticed."""
 
     def __init__(self, config: ConfigDict, workdir: Path, console: Console, *, allow_changes: bool):
-        self.config, self.workdir, self.console = config, workdir, console
+        self.config, self.workdir = config, workdir
+        self.console = console if distributed.is_main() else Console(quiet=True)
         self.plain = json.loads(to_json(config))  # as it is saved: tuples are lists
         self.allow_changes = allow_changes
         settings.check(config.to_dict())
-        self.model = models.create(config.model.to_dict())
+        self.mesh = sharding.make_mesh(data=config.mesh.data, model=config.mesh.model)
+        sharding.check_batch(config.data.batch_size, mesh=self.mesh, accumulate=config.accumulate)
+        model = models.create(config.model.to_dict())
+        self.task = make_task(model, config.to_dict())
+        settings.check_best_metric(config.to_dict(), metric_names(self.task))
         self.optimizer = make_optimizer(config.optimizer.to_dict(), steps=config.steps)
+        self.initializer = make_initializer(
+            model,
+            self.optimizer,
+            seed=config.seed,
+            ema=config.ema_decay > 0,
+            loss_scaling=config.loss_scale,
+        )
+        rules = sharding.parse_rules(config.mesh.rules)
+        self.like_state, self.shardings = abstract_state(self.initializer, mesh=self.mesh, rules=rules)
         self.schedule = loop.Schedule(
             config.steps, config.log_every, config.eval_every, config.checkpoint_every
         )
-        self.validator = (
-            Validator(self.model, loss_options=config.loss.to_dict()) if config.data.val else None
-        )
-        self.haze = settings.make_haze(config.to_dict())
-        self.hazy_examples = HazyExamples(self.haze, seed=config.seed) if self.haze else None
-        self.progress = loop.Progress(_batches(config))
+        self.progress = loop.Progress(data.training_batches(config, makes_hazy=self.task.makes_hazy))
         if config.data.val:
             self._examples()  # a wrong folder is noticed now, not at the first validation
 
     def train(self) -> RunResult:
-        _make_folder(self.workdir)
+        if distributed.is_main():
+            records.make_folder(self.workdir)
+        distributed.barrier("run folder")
         reading = contextlib.closing(self.progress.batches)  # type: ignore[type-var]
         with self._open_checkpoints() as manager, StopRequest() as stop, reading:
-            state, start = self._restore_or_init(manager)
-            self._write_records(state)
-            self._announce(state, start)
-            with self._open_log(start) as log:
+            state, step = self._begin(manager)
+            if distributed.is_main():
+                records.write_records(self.workdir, self.config, state.params)
+            records.announce(
+                self.console, self.config, state.params, mesh=self.mesh, start=step, workdir=self.workdir
+            )
+            program = self._program()
+            with self._open_log(step, program) as log:
                 state, step = loop.train(
                     state,
-                    start=start,
+                    start=step,
                     schedule=self.schedule,
-                    step_function=self._step(),
-                    alpha=self.config.alpha,
-                    seed=self.config.seed,
+                    step_function=program,
+                    place=sharding.batch_placer(self.mesh),
+                    alpha=self._everywhere(np.float32(self.config.alpha)),
+                    seed=self._everywhere(np.int32(self.config.seed)),
                     progress=self.progress,
-                    evaluate=self._evaluation(stop) if self.validator else None,
+                    evaluate=self._evaluation(stop, log) if self.config.data.val else None,
                     manager=manager,
                     config=self.plain,
                     log=log,
@@ -142,131 +158,81 @@ class _Run:
             best_mode=self.config.best_mode,
         )
 
-    def _restore_or_init(self, manager: CheckpointManager) -> tuple[TrainState, int]:
-        step = manager.latest_step()
-        if step is None:
-            return init_state(self.model, self.optimizer, seed=self.config.seed), 0
-        if not self.allow_changes:
-            settings.check_continuation(manager.saved_config(step), self.plain, workdir=str(self.workdir))
-        state, position = manager.restore(abstract_state(self.model, self.optimizer), step)
+    def _begin(self, manager: CheckpointManager) -> tuple[TrainState, int]:
+        found = start.restore_newest(
+            manager,
+            self.like_state,
+            given=None if self.allow_changes else self.plain,
+            workdir=self.workdir,
+            console=self.console,
+        )
+        if found is None:
+            return start.fresh_state(self.initializer, self.shardings, self.config, console=self.console), 0
+        state, position, step = found
         try:
             self.progress.set_state(position)
         except (ValueError, KeyError) as error:
             raise InputError(f"the data is not the one of the run in {self.workdir}: {error}") from error
         return state, step
 
-    def _step(self) -> Step:
+    def _program(self) -> StepProgram:
         step = make_train_step(
-            self.model,
+            self.task,
             self.optimizer,
             augment_options=self.config.augment.to_dict(),
-            loss_options=self.config.loss.to_dict(),
-            haze=self.haze,
+            accumulate=self.config.accumulate,
+            ema_decay=self.config.ema_decay,
         )
-        data = self.config.data
-        if not data.resident:
-            return compile_train_step(step)
-        mixture = open_mixture(data.train, resize=data.resize, **_reading(self.config))
-        return compile_resident_step(step, stack_scenes(mixture, crop=data.crop), crop=data.crop)
+        places = {"shardings": self.shardings, "everywhere": sharding.replicated(self.mesh)}
+        if not self.config.data.resident:
+            return StepProgram(compile_train_step(step, **places))
+        scenes = data.resident_scenes(self.config, makes_hazy=self.task.makes_hazy)
+        crop = self.config.data.crop
+        return StepProgram(*compile_resident_step(step, scenes, crop=crop, place=self._everywhere, **places))
 
-    def _examples(self) -> Iterable[Mapping[str, Any]]:
-        data = self.config.data
-        examples = evaluation_examples(data.val, limit=data.val_limit, **_reading(self.config))
-        return self.hazy_examples(examples) if self.hazy_examples else examples
+    def _everywhere(self, tree: Any) -> Any:
+        return sharding.place_everywhere(tree, self.mesh)
 
-    def _open_log(self, start: int) -> logging.RunLog:
+    def _examples(self) -> Any:
+        return self.task.examples(data.validation_examples(self.config, makes_hazy=self.task.makes_hazy))
+
+    def _open_log(self, step: int, program: StepProgram) -> logging.RunLog | logging.SilentLog:
+        if not distributed.is_main():
+            return logging.SilentLog()
         evaluated = self.progress.evaluation is not None
         for name in (logging.METRICS_FILE, logging.TIMING_FILE):
-            logging.rewind(self.workdir / name, step=start, evaluated=evaluated)
-        rate = make_schedule(self.config.optimizer.to_dict(), steps=self.config.steps)
+            logging.rewind(self.workdir / name, step=step, evaluated=evaluated)
+        rate = jax.jit(make_schedule(self.config.optimizer.to_dict(), steps=self.config.steps))
         return logging.RunLog(
             self.workdir,
-            start=start,
+            start=step,
             steps=self.config.steps,
             batch_size=self.config.data.batch_size,
-            rate=lambda step: float(rate(jnp.asarray(step, jnp.int32))),
+            rate=lambda count: float(jax.device_get(rate(jax.device_put(np.int32(count))))),
             console=self.console,
+            writers=open_writers(self.config.writers, self.workdir, self.plain),
+            flops_per_step=lambda: program.flops,
         )
 
-    def _evaluation(self, stop: StopRequest) -> loop.Evaluate:
+    def _evaluation(self, stop: StopRequest, log: logging.RunLog | logging.SilentLog) -> loop.Evaluate:
+        validator = LocalValidator(self.task, self.mesh, images_per_device=self.config.data.val_batch)
+        alone = self.mesh.is_multi_process is False
+
         def evaluate(params: Any, step: int) -> dict[str, float] | None:
-            assert self.validator is not None
             wanted = self.schedule.due(step, self.config.images_every)
-            validation = self.validator(
-                params,
+            validation = validator.validate(
+                validator.parameters(params),
                 self._examples(),
                 alpha=self.config.alpha,
                 num_pictures=self.config.images_count if wanted else 0,
-                should_stop=lambda: bool(stop),
+                should_stop=lambda: alone and bool(stop),
             )
             if validation is None:
                 return None
-            if validation.pictures:
-                write_image(
-                    self.workdir / "images" / f"step_{step:08d}.png", picture_grid(validation.pictures)
-                )
+            if validation.pictures and distributed.is_main():
+                grid = picture_grid(validation.pictures)
+                write_image(self.workdir / "images" / f"step_{step:08d}.png", grid)
+                log.pictures(step, validation.pictures)
             return validation.metrics
 
         return evaluate
-
-    def _write_records(self, state: TrainState) -> None:
-        overview = parameter_overview.get_parameter_overview(state.params, include_stats=False)
-        (self.workdir / "parameters.txt").write_text(overview + "\n", encoding="utf-8")
-        (self.workdir / "config.json").write_text(to_json(self.config) + "\n", encoding="utf-8")
-        (self.workdir / "versions.json").write_text(json.dumps(versions(), indent=2) + "\n", encoding="utf-8")
-
-    def _announce(self, state: TrainState, start: int) -> None:
-        config, kinds = self.config, sorted({device.device_kind for device in jax.devices()})
-        counts = {k: parameter_overview.count_parameters(part) for k, part in state.params.items()}
-        parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-        goes_on = f" (continues the run in {self.workdir})" if start else ""
-        lines = (
-            f"network    {config.model.name}, {sum(counts.values()):,} parameters ({parts})",
-            f"devices    {jax.device_count()} x {', '.join(kinds)} ({jax.default_backend()})",
-            f"data       {config.data.train}, {config.data.batch_size} crops of {config.data.crop} pixels",
-            f"haze       {config.haze or 'of the files'}",
-            f"validation {config.data.val or 'none'}, every {config.eval_every} steps",
-            f"steps      {start} to {config.steps}, a checkpoint every {config.checkpoint_every}{goes_on}",
-        )
-        self.console.print("\n".join(lines), highlight=False, soft_wrap=True)
-
-
-def _batches(config: ConfigDict) -> Any:
-    data = config.data
-    try:
-        return training_iterator(
-            data.train,
-            batch_size=data.batch_size,
-            crop=data.crop,
-            seed=config.seed,
-            resize=data.resize,
-            scale=data.scale,
-            num_threads=data.num_threads,
-            num_workers=data.num_workers,
-            drop_remainder=data.drop_remainder,
-            cache_bytes=data.cache_bytes,
-            places_only=data.resident,
-            **_reading(config),
-        )
-    except ImageError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"config.data: {error}") from error
-
-
-def _reading(config: ConfigDict) -> dict[str, Any]:
-    """Return the options of reading that training and validation share."""
-    return {
-        "data_dir": config.data.data_dir or None,
-        "require_hazy": not config.haze,
-        "infrared_range": config.data.infrared_range,
-    }
-
-
-def _make_folder(workdir: Path) -> None:
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / ".writable").touch()
-        (workdir / ".writable").unlink()
-    except OSError as error:
-        raise InputError(f"cannot write to the run's folder {workdir}: {error.strerror}") from error

@@ -1,14 +1,15 @@
 """Checks of a whole configuration before anything is built, and against the run that it would continue."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from iassf_jax.core.config import differences
 from iassf_jax.core.errors import ConfigError
-from iassf_jax.evaluation.validation import METRICS
 from iassf_jax.training.haze import Haze
+from iassf_jax.training.writers import writer_names
 
-# What may change between a start and its continuation: no number of the training depends on it.
+# What may change between a start and its continuation: nothing of the training depends on it but the order
+# in which sums are rounded.
 _FREE = (
     "log_every",
     "eval_every",
@@ -20,6 +21,12 @@ _FREE = (
     "data.num_workers",
     "data.resident",
     "data.cache_bytes",
+    "data.val_batch",
+    "mesh.data",
+    "mesh.model",
+    "mesh.rules",
+    "accumulate",
+    "writers",
 )
 _NOT_NEGATIVE = ("log_every", "eval_every", "images_every", "checkpoint_every", "images_count")
 
@@ -35,20 +42,30 @@ def check(config: Mapping[str, Any]) -> None:
             "no training data: give --config.data.train=FOLDER with GT/, hazy/ and IR/ in it, or a built set "
             "such as msrs:train"
         )
-    _at_least(config, 1, "steps", "keep_last")
+    _at_least(config, 1, "steps", "keep_last", "accumulate")
+    if not 0 <= config["ema_decay"] < 1:
+        raise ConfigError(f"config.ema_decay is {config['ema_decay']}; expected 0 (off) up to below 1")
     _at_least(config, 0, *_NOT_NEGATIVE)
+    writer_names(config["writers"])
     if not 0 <= config["seed"] < 2**31:
         raise ConfigError(f"config.seed is {config['seed']}; expected 0 up to 2^31 - 1")
-    if config["best_metric"] not in ("", *METRICS):
-        raise ConfigError(f"config.best_metric is {config['best_metric']!r}; there are {', '.join(METRICS)}")
     if config["best_mode"] not in ("max", "min"):
         raise ConfigError(f"config.best_mode is {config['best_mode']!r}; expected max or min")
-    make_haze(config)
     images, evaluation = config["images_every"], config["eval_every"]
     if images and evaluation and images % evaluation:
         raise ConfigError(
             f"config.images_every is {images}; it must be a multiple of eval_every = {evaluation}"
         )
+
+
+def check_best_metric(config: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Check that a validation gives the metric by which the best checkpoint is kept.
+
+    Raises:
+      ConfigError: it does not.
+    """
+    if config["best_metric"] not in ("", *names):
+        raise ConfigError(f"config.best_metric is {config['best_metric']!r}; there are {', '.join(names)}")
 
 
 def make_haze(config: Mapping[str, Any]) -> Haze | None:

@@ -7,7 +7,27 @@ import pytest
 from flax import linen as nn
 
 from iassf_jax.core.errors import InputError
-from iassf_jax.evaluation.validation import METRICS, Validator
+from iassf_jax.evaluation.validation import Validator
+from iassf_jax.losses import iassf_loss
+
+LOSSES = ("total", "intensity", "gradient", "restoration")
+METRICS = (
+    *("restored_psnr", "restored_ssim", "input_psnr", "input_ssim"),
+    *(f"loss/{name}" for name in LOSSES),
+)
+
+
+class Objective:
+    loss_names = LOSSES
+
+    def __init__(self, model):
+        self.model = model
+
+    def apply(self, params, images):
+        return self.model.apply({"params": params}, images["visible_hazy"], images["infrared"])
+
+    def loss(self, outputs, images, alpha):
+        return iassf_loss(outputs, images, alpha=alpha)
 
 
 class Brighten(nn.Module):
@@ -41,7 +61,7 @@ def params(examples):
 
 @pytest.fixture(scope="module")
 def validator():
-    return Validator(Brighten(), loss_options={"signed": False})
+    return Validator(Objective(Brighten()))
 
 
 def psnr(a, b):
@@ -78,8 +98,7 @@ def test_batches_and_devices_change_nothing(
     examples = [*examples, *(example(rng, name, 16, 20) for name in "defgh")]
     expected = validator(params, examples, alpha=2.0, num_pictures=5)
     batched = Validator(
-        Brighten(),
-        loss_options={"signed": False},
+        Objective(Brighten()),
         batch_size=batch_size,
         shard=over_devices if sharded else None,
     )(params, examples, alpha=2.0, num_pictures=5)
@@ -113,7 +132,7 @@ def test_one_compilation_for_each_size(examples, params):
             traces.append(hazy.shape)
             return super().__call__(hazy, infrared)
 
-    validator = Validator(Counting(), loss_options={"signed": False})
+    validator = Validator(Objective(Counting()))
     for alpha in (1.0, 2.0):
         validator(params, examples, alpha=alpha)
     assert sorted(traces) == [(1, 16, 20, 3), (1, 24, 16, 3)]
@@ -147,7 +166,7 @@ def test_no_images_is_an_error(validator, params):
     with pytest.raises(InputError, match="no images"):
         validator(params, [], alpha=2.0)
     with pytest.raises(InputError, match="batch_size of the validation is 0"):
-        Validator(Brighten(), loss_options={}, batch_size=0)
+        Validator(Objective(Brighten()), batch_size=0)
 
 
 def test_parameters_are_left_alone(validator, params, examples):

@@ -79,6 +79,7 @@ def make_config(triplets, tmp_path):
         "    config = default.get_config()\n"
         "    config.model = type(config)({'name': 'tiny', 'width': 4})\n"
         "    config.steps = 6\n"
+        "    config.mesh.data = 1\n"
         f"    config.data.train, config.data.val = {str(triplets / 'train')!r}, {str(triplets / 'val')!r}\n"
         "    config.data.batch_size, config.data.crop, config.data.num_threads = 2, 16, 1\n"
         "    config.log_every = config.checkpoint_every = 2\n"

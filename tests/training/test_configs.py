@@ -13,8 +13,9 @@ from iassf_jax import models
 from iassf_jax.core.config import from_json, load_config, to_json
 from iassf_jax.training import settings
 from iassf_jax.training.optimizer import make_optimizer
-from iassf_jax.training.state import abstract_state, init_state
+from iassf_jax.training.state import init_state, make_initializer
 from iassf_jax.training.step import make_train_step
+from iassf_jax.training.task import make_task
 
 NAMES = sorted(path.stem for path in Path(configs.__path__[0]).glob("*.py") if path.stem != "__init__")
 SMALL = {
@@ -45,13 +46,14 @@ def build(config):
     model = models.create(config.model.to_dict())
     optimizer = make_optimizer(config.optimizer.to_dict(), steps=config.steps)
     step = make_train_step(
-        model, optimizer, augment_options=config.augment.to_dict(), loss_options=config.loss.to_dict()
+        make_task(model, config.to_dict()), optimizer, augment_options=config.augment.to_dict()
     )
     return model, optimizer, step
 
 
 def batch_of(config, side):
-    size = (config.data.batch_size, side, side)
+    sides = (side, side) if side else config.data.resize
+    size = (config.data.batch_size, *sides)
     images = {"visible_hazy": 3, "visible_clear": 3, "infrared": 1}
     return {k: jnp.full((*size, c), 100, jnp.uint8) for k, c in images.items()} | {
         "mask": jnp.ones(size[:1], jnp.float32)
@@ -84,7 +86,7 @@ def test_defaults_are_the_networks_own(name):
 def test_every_configuration_makes_a_step_of_its_own_size(name):
     config = load_config(name)
     model, optimizer, step = build(config)
-    state = abstract_state(model, optimizer)
+    state = jax.eval_shape(make_initializer(model, optimizer, seed=0))
 
     def new_state_and_loss(*args):
         new, records, finite = step(*args)
@@ -105,7 +107,7 @@ def test_shrunk_networks_train_a_step(name):
         config.model.update(SMALL[name])
         config.data.batch_size = 1
     model, optimizer, step = build(config)
-    state = init_state(model, optimizer, seed=0)
+    state = init_state(make_initializer(model, optimizer, seed=0))
     compiled = jax.jit(step, compiler_options=QUICK)
     new, records, finite = compiled(state, batch_of(config, 32), *SCALARS)
     assert finite

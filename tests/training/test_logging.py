@@ -85,7 +85,13 @@ def test_the_part_of_the_peak_is_written_where_it_is_known(tmp_path, monkeypatch
     monkeypatch.setitem(PEAK_FLOPS, "cpu", 1e12)
     console = Console(record=True, width=200, file=io.StringIO())
     log = RunLog(
-        tmp_path, start=0, steps=61, batch_size=4, rate=lambda step: 0.5, console=console, flops_per_step=4e12
+        tmp_path,
+        start=0,
+        steps=61,
+        batch_size=4,
+        rate=lambda step: 0.5,
+        console=console,
+        flops_per_step=lambda: 4e12,
     )
     with log:
         log.advance(1)

@@ -20,6 +20,7 @@ OPTIONS = {
     "b2": 0.999,
     "eps": 1e-8,
     "clip_norm": None,
+    "rates": (),
 }
 
 
@@ -103,3 +104,43 @@ def test_every_optimizer_descends_a_bowl(name):
 def test_impossible_settings_are_named(changes, message):
     with pytest.raises(ConfigError, match=message):
         make_optimizer(OPTIONS | changes, steps=10)
+
+
+PARAMS = {"dehaze": {"kernel": jnp.full((4, 3), 2.0)}, "fusion": {"kernel": jnp.full((3, 2), 3.0)}}
+GRADS = {"dehaze": {"kernel": jnp.full((4, 3), 0.5)}, "fusion": {"kernel": jnp.full((3, 2), -0.25)}}
+
+
+def update_with(**changes):
+    optimizer = make_optimizer(OPTIONS | changes, steps=10)
+    state = optimizer.init(PARAMS)
+    return optimizer.update(GRADS, state, PARAMS)[0], state
+
+
+def test_two_optimizers_of_the_released_code_are_one_for_each_network():
+    one, _ = update_with()
+    two, state = update_with(rates=(("^dehaze/", 1.0), ("^fusion/", 1.0)))
+    for a, b in zip(one.values(), two.values(), strict=True):
+        np.testing.assert_allclose(a["kernel"], b["kernel"], rtol=1e-6)
+    assert set(state.inner_states) == {"0", "1", "2"}
+
+
+def test_rates_of_groups_scale_their_updates():
+    plain, _ = update_with()
+    slow, _ = update_with(rates=(("^fusion/", 0.1),))
+    np.testing.assert_allclose(slow["dehaze"]["kernel"], plain["dehaze"]["kernel"], rtol=1e-6)
+    np.testing.assert_allclose(slow["fusion"]["kernel"], 0.1 * plain["fusion"]["kernel"], rtol=1e-5)
+
+
+def test_frozen_groups_do_not_move_and_do_not_count_in_the_norm():
+    frozen, _ = update_with(rates=(("^dehaze/", 0.0),), name="sgd", weight_decay=0.0, clip_norm=0.1)
+    assert not np.any(frozen["dehaze"]["kernel"])
+    norm = 0.25 * np.sqrt(6)
+    np.testing.assert_allclose(
+        frozen["fusion"]["kernel"], 2e-4 * 0.1 * np.full((3, 2), 0.25) / norm, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("rates", [(("(", 1.0),), (("a", -1.0),), ("a",), (("a", "fast"),)])
+def test_impossible_groups_are_named(rates):
+    with pytest.raises(ConfigError, match="pairs of a regular expression and a factor"):
+        update_with(rates=rates)

@@ -9,8 +9,9 @@ import pytest
 from iassf_jax import models
 from iassf_jax.core.rng import stream_key
 from iassf_jax.losses import iassf_loss
-from iassf_jax.training.state import abstract_state, init_state
+from iassf_jax.training.state import init_state, make_initializer
 from iassf_jax.training.step import compile_train_step, make_train_step
+from iassf_jax.training.task import IassfTask
 
 AUGMENT = {"horizontal_flip": True, "vertical_flip": True, "rotate": False}
 STILL = {"horizontal_flip": False, "vertical_flip": False, "rotate": False}
@@ -26,7 +27,11 @@ def batch(rng):
 @pytest.fixture
 def parts(tiny_network):
     model, optimizer = models.create("tiny"), optax.sgd(0.1)
-    return model, optimizer, init_state(model, optimizer, seed=0)
+    return model, optimizer, init_state(make_initializer(model, optimizer, seed=0))
+
+
+def task(model, *, signed=False):
+    return IassfTask(model, loss_options={"signed": signed})
 
 
 def scalars(alpha=2.0, seed=0):
@@ -35,7 +40,7 @@ def scalars(alpha=2.0, seed=0):
 
 def test_the_update_is_gradient_descent_on_the_loss(parts, batch):
     model, optimizer, state = parts
-    step = make_train_step(model, optimizer, augment_options=STILL, loss_options={"signed": True})
+    step = make_train_step(task(model, signed=True), optimizer, augment_options=STILL)
     new, records, finite = jax.jit(step)(state, batch, *scalars(alpha=3.0))
 
     def loss(params):
@@ -55,7 +60,7 @@ def test_the_update_is_gradient_descent_on_the_loss(parts, batch):
 
 
 def test_masked_images_do_not_count(parts, batch):
-    step = jax.jit(make_train_step(*parts[:2], augment_options=STILL, loss_options={"signed": False}))
+    step = jax.jit(make_train_step(task(parts[0]), parts[1], augment_options=STILL))
     first = {k: v[:1] for k, v in batch.items()}
     padded = batch | {"mask": jnp.array([1.0, 0.0])}
     alone, with_padding = (step(parts[2], b, *scalars()) for b in (first, padded))
@@ -65,7 +70,7 @@ def test_masked_images_do_not_count(parts, batch):
 
 
 def test_other_values_never_compile_again(parts, batch):
-    step = make_train_step(*parts[:2], augment_options=AUGMENT, loss_options={"signed": False})
+    step = make_train_step(task(parts[0]), parts[1], augment_options=AUGMENT)
     traces = []
     compiled = compile_train_step(lambda *args: traces.append(1) or step(*args))
     state = parts[2]
@@ -77,7 +82,7 @@ def test_other_values_never_compile_again(parts, batch):
 
 def test_flips_are_those_of_the_seed_and_the_step(parts, batch):
     model, optimizer, state = parts
-    step = jax.jit(make_train_step(model, optimizer, augment_options=AUGMENT, loss_options={"signed": False}))
+    step = jax.jit(make_train_step(task(model), optimizer, augment_options=AUGMENT))
     at = {n: state.replace(step=jnp.asarray(n, jnp.int32)) for n in range(8)}
     totals = [float(step(at[n], batch, *scalars())[1]["grad_norm"].result()) for n in at]
     again = [float(step(at[n], batch, *scalars())[1]["grad_norm"].result()) for n in at]
@@ -89,21 +94,21 @@ def test_flips_are_those_of_the_seed_and_the_step(parts, batch):
 
 def test_nan_is_flagged(parts, batch):
     model, optimizer, state = parts
-    step = jax.jit(make_train_step(model, optimizer, augment_options=STILL, loss_options={"signed": False}))
+    step = jax.jit(make_train_step(task(model), optimizer, augment_options=STILL))
     broken = jax.tree.map(lambda x: x * jnp.nan, state.params)
     assert not step(state.replace(params=broken), batch, *scalars())[2]
 
 
 def test_the_initial_state_is_a_function_of_the_seed(parts):
     model, optimizer, state = parts
-    same, other = init_state(model, optimizer, seed=0), init_state(model, optimizer, seed=1)
+    same, other = (init_state(make_initializer(model, optimizer, seed=seed)) for seed in (0, 1))
     np.testing.assert_array_equal(same.params["first"]["kernel"], state.params["first"]["kernel"])
     assert np.abs(other.params["first"]["kernel"] - state.params["first"]["kernel"]).max() > 0.01
     variables = model.init(stream_key(0, "init"), jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, 16, 16, 1)))
     np.testing.assert_allclose(
         state.params["first"]["kernel"], variables["params"]["first"]["kernel"], atol=1e-6
     )
-    shapes = abstract_state(model, optimizer)
+    shapes = jax.eval_shape(make_initializer(model, optimizer, seed=0))
     assert jax.tree.map(lambda x: (x.shape, x.dtype), shapes) == jax.tree.map(
         lambda x: (x.shape, x.dtype), state
     )

@@ -18,8 +18,9 @@ from iassf_jax.losses import iassf_loss
 from iassf_jax.training import settings
 from iassf_jax.training.haze import Haze, HazyExamples
 from iassf_jax.training.run import run_training
-from iassf_jax.training.state import init_state
+from iassf_jax.training.state import init_state, make_initializer
 from iassf_jax.training.step import make_train_step
+from iassf_jax.training.task import IassfTask
 
 FLIPS = {"horizontal_flip": True, "vertical_flip": True, "rotate": False}
 RECIPE = "uniform:2,iassf_released:1,clear:1"
@@ -37,9 +38,9 @@ def batch(rng):
 @pytest.fixture
 def parts(tiny_network):
     model, optimizer = models.create("tiny"), optax.sgd(0.1)
-    state = init_state(model, optimizer, seed=0)
+    state = init_state(make_initializer(model, optimizer, seed=0))
     step = make_train_step(
-        model, optimizer, augment_options=FLIPS, loss_options={"signed": False}, haze=Haze(RECIPE)
+        IassfTask(model, loss_options={"signed": False}, haze=Haze(RECIPE)), optimizer, augment_options=FLIPS
     )
     return model, state.replace(step=jnp.asarray(3, jnp.int32)), jax.jit(step)
 
@@ -144,4 +145,4 @@ def test_a_run_needs_no_hazy_files_and_writes_down_the_haze(triplets, tmp_path, 
 def test_impossible_haze_is_refused(make_config, override, message):
     config = make_config("haze=physical", override)
     with pytest.raises(ConfigError, match=message):
-        settings.check(config.to_dict())
+        settings.make_haze(config.to_dict())

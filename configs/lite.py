@@ -1,0 +1,40 @@
+"""`iassf_lite` on two CPU cores: a network for laptops, trained on haze of two kinds made while it trains.
+
+    iassf train --config configs/lite.py --workdir runs/lite --config.data.train=DATA/train \\
+        --config.data.val=DATA/val
+
+Whole images at half of MSRS's size, so that the network, which works at 128 pixels, always sees the scene
+and its place in it. Hazy files are not needed: half of the haze is the released one, the other half is
+`physical`, and a tenth of the inputs stay clear.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config() -> ConfigDict:
+    """Return the default tree with the lite network and its recipe."""
+    config = default.get_config()
+    config.model = default.lite_model()
+    config.steps = 6000
+    config.haze = "iassf_released:0.45,physical:0.45,clear:0.1"
+
+    config.data.batch_size = 4
+    config.data.resize = (240, 320)
+    config.data.crop = 0
+    config.data.resident = True
+    config.data.num_threads = 1
+    config.augment.vertical_flip = False  # the ground is below and the sky above, also in the haze
+
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.final_learning_rate = 1e-5
+    config.optimizer.warmup_steps = 100
+    config.optimizer.decay = "kernels"
+    config.optimizer.b2 = 0.99
+
+    config.log_every = 25
+    config.eval_every = 500
+    config.images_every = 500
+    config.checkpoint_every = 250
+    return config

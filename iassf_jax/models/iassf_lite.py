@@ -1,0 +1,94 @@
+"""IASSF for laptops: the released network on a reduced image, its result carried to full size by the pixels.
+
+Haze varies slowly and acts on every pixel as a gain and an offset, I = J t + A (1 - t). So the network
+restores a reduced copy, the gains and offsets between that copy before and after are fitted in small windows
+(the fast guided filter of He and Sun, 2015), and enlarged they restore the full image with all its detail.
+What the fused image should be is the larger of restored and infrared (the loss's aim); the network's
+departure from it is smooth, and is enlarged as well.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from iassf_jax.core.errors import ConfigError
+from iassf_jax.models.iassf_released import IassfReleased, Image
+from iassf_jax.models.inputs import SMALLEST_SIDE, check_inputs
+from iassf_jax.ops import box_mean, downscale_area, resize_bilinear
+
+_MULTIPLE = 4  # of the reduced sides, so that the network pads nothing
+
+
+class IassfLite(IassfReleased):
+    """The fields and parameters of `IassfReleased`, with small defaults, and the size it works on."""
+
+    embed_dims: tuple[int, ...] = (16, 24, 32, 24, 16)
+    depths: tuple[int, ...] = (1, 2, 4, 2, 1)
+    num_heads: tuple[int, ...] = (2, 2, 2, 1, 1)
+    attn_ratios: tuple[float, ...] = (0.0, 0.5, 0.5, 0.0, 0.0)
+    mlp_ratios: tuple[float, ...] = (2.0, 2.0, 2.0, 2.0, 2.0)
+    prompt_size: int = 32
+    fusion_width: int = 8
+    fusion_prompt_size: int = 32
+    num_fusion_blocks: int = 3
+    working_side: int = 128  # longer side of the reduced image, pixels; smaller images stay as they are
+    guide_size: int = 7  # side of the windows of the fit, reduced pixels
+    guide_epsilon: float = 1e-5  # variance of the hazy image below which a window counts as flat
+
+    def __call__(
+        self,
+        hazy: Image,
+        infrared: Float[Array, "bi hi wi k"],
+        *,
+        haze_density: Float[Array, "bd hd wd"] | None = None,
+    ) -> dict[str, Array]:
+        """Restore and fuse, see `IassfReleased`; the intermediates are those of the reduced image.
+
+        Raises:
+          ConfigError: the reduced image would be smaller than a network can take.
+        """
+        check_inputs(hazy, infrared, haze_density)
+        if self.working_side < SMALLEST_SIDE:
+            raise ConfigError(f"working_side is {self.working_side}; expected at least {SMALLEST_SIDE}")
+        infrared = jnp.broadcast_to(infrared, hazy.shape)
+        size = hazy.shape[1:3]
+        working = working_size(size, self.working_side)
+        small_hazy, small_infrared = downscale_area(hazy, working), downscale_area(infrared, working)
+        density = None if haze_density is None else downscale_area(haze_density[..., None], working)[..., 0]
+        outputs = super().__call__(small_hazy, small_infrared, haze_density=density)
+        gain, offset = local_gain(
+            small_hazy, outputs["restored"], size=self.guide_size, epsilon=self.guide_epsilon
+        )
+        restored = _enlarge(gain, size) * hazy + _enlarge(offset, size)
+        departure = outputs["fused"] - jnp.maximum(outputs["restored"], small_infrared)
+        fused = jnp.maximum(restored, infrared) + _enlarge(departure, size)
+        full_density = _enlarge(outputs["haze_density"][..., None], size)[..., 0]
+        return {**outputs, "restored": restored, "fused": fused, "haze_density": full_density}
+
+
+def working_size(size: tuple[int, ...], side: int) -> tuple[int, int]:
+    """Return (height, width) of the reduced image: proportional, rounded down to multiples of 4."""
+    factor = min(1.0, side / max(size))
+    reduced = [max(SMALLEST_SIDE, int(n * factor) // _MULTIPLE * _MULTIPLE) for n in size]
+    return reduced[0], reduced[1]
+
+
+def local_gain(
+    before: Float[Array, "b h w c"], after: Float[Array, "b h w c"], *, size: int, epsilon: float | int
+) -> tuple[Float[Array, "b h w c"], Float[Array, "b h w c"]]:
+    """Return gain and offset with after = gain * before + offset in windows of `size` pixels, averaged.
+
+    He and Sun, Fast Guided Filter (2015): the least-squares fit of each window, drawn to a gain of 0 where
+    the variance of `before` is small against `epsilon`; then the mean over the windows that hold a pixel.
+    """
+    centre = before.mean(axis=(1, 2), keepdims=True)  # differences of large numbers lose digits
+    x = before - centre
+    mean_x, mean_y = box_mean(x, size), box_mean(after, size)
+    variance = box_mean(x * x, size) - mean_x * mean_x
+    covariance = box_mean(x * after, size) - mean_x * mean_y
+    slope = covariance / (jnp.maximum(variance, 0.0) + epsilon)
+    gain = box_mean(slope, size)
+    return gain, box_mean(mean_y - slope * mean_x, size) - gain * centre
+
+
+def _enlarge(x: Float[Array, "b h w c"], size: tuple[int, ...]) -> Float[Array, "b H W c"]:
+    return resize_bilinear(x, (size[0], size[1]), align_corners=False)

@@ -1,0 +1,88 @@
+"""The data of a run as its configuration describes it: batches, validation examples, resident scenes."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from data_pipelines.decode import ImageError
+from data_pipelines.depth_files import DepthRule
+from data_pipelines.folder import evaluation_examples, training_iterator
+from data_pipelines.mixtures import open_mixture
+from data_pipelines.resident import stack_scenes
+from iassf_jax.core.errors import ConfigError
+
+
+def training_batches(config: ConfigDict, *, makes_hazy: bool) -> Any:
+    """Return the endless iterator over this process's rows of the batches, see `training_iterator`.
+
+    Raises:
+      ConfigError: an impossible option of `config.data`.
+      ImageError: the data cannot be read.
+    """
+    data = config.data
+    try:
+        return training_iterator(
+            data.train,
+            batch_size=data.batch_size,
+            crop=data.crop,
+            seed=config.seed,
+            host=jax.process_index(),
+            num_hosts=jax.process_count(),
+            resize=data.resize,
+            scale=data.scale,
+            num_threads=data.num_threads,
+            num_workers=data.num_workers,
+            drop_remainder=data.drop_remainder,
+            cache_bytes=data.cache_bytes,
+            places_only=data.resident,
+            with_hazy=not makes_hazy,
+            **_reading(config, makes_hazy),
+        )
+    except ImageError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"config.data: {error}") from error
+
+
+def validation_examples(config: ConfigDict, *, makes_hazy: bool) -> Iterable[Mapping[str, Any]]:
+    """Return this process's share of the scenes of `config.data.val`, at full size, hazy where they are.
+
+    Raises:
+      ImageError: the data cannot be read.
+    """
+    data = config.data
+    examples = evaluation_examples(data.val, limit=data.val_limit, **_reading(config, makes_hazy))
+    return itertools.islice(examples, jax.process_index(), None, jax.process_count())
+
+
+def resident_scenes(config: ConfigDict, *, makes_hazy: bool) -> Mapping[str, Any]:
+    """Return all training scenes as arrays, see `data_pipelines.resident.stack_scenes`."""
+    mixture = open_mixture(
+        config.data.train,
+        resize=config.data.resize,
+        with_hazy=not makes_hazy,
+        **_reading(config, makes_hazy),
+    )
+    return stack_scenes(mixture, crop=config.data.crop)
+
+
+def _reading(config: ConfigDict, makes_hazy: bool) -> dict[str, Any]:
+    """Return the options of reading that training and validation share."""
+    return {
+        "data_dir": config.data.data_dir or None,
+        "require_hazy": not makes_hazy,
+        "infrared_range": config.data.infrared_range,
+        "depth": _depth_rule(config.data),
+    }
+
+
+def _depth_rule(data: ConfigDict) -> DepthRule | None:
+    if not data.depth:
+        return None
+    try:
+        return DepthRule(data.depth, data.depth_scale, data.depth_limits)
+    except ValueError as error:
+        raise ConfigError(f"config.data.depth: {error}") from error
