@@ -2,28 +2,14 @@
 
 import cv2
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 from jax.experimental.compilation_cache import compilation_cache
 from rich.console import Console
 
 from iassf_jax import models
 from iassf_jax.core.config import load_config
-
-
-class Tiny(nn.Module):
-    """Two convolutions in place of a network: compiles in a moment, and has what the training looks at."""
-
-    width: int = 4
-
-    @nn.compact
-    def __call__(self, hazy, infrared):
-        x = jnp.concatenate([hazy, infrared], axis=-1)
-        x = nn.gelu(nn.Conv(self.width, (3, 3), name="first")(x))
-        out = nn.Conv(6, (1, 1), name="second")(x)
-        return {"restored": out[..., :3], "fused": out[..., 3:], "haze_density": hazy.min(axis=-1)}
+from tests.training.network import Tiny
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +56,8 @@ def triplets(tmp_path_factory):
 
 
 @pytest.fixture
-def make_config(triplets, tmp_path):
-    """A function from overrides to the configuration of a run of six steps."""
+def config_file(triplets, tmp_path):
+    """The configuration of a run of six steps."""
     file = tmp_path / "tiny.py"
     file.write_text(
         "from configs import default\n"
@@ -87,7 +73,13 @@ def make_config(triplets, tmp_path):
         "    config.optimizer.learning_rate = 1e-2\n"
         "    return config\n"
     )
-    return lambda *overrides: load_config(file, [f"config.{word}" for word in overrides])
+    return file
+
+
+@pytest.fixture
+def make_config(config_file):
+    """A function from overrides to the configuration of a run of six steps."""
+    return lambda *overrides: load_config(config_file, [f"config.{word}" for word in overrides])
 
 
 @pytest.fixture
