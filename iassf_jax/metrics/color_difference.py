@@ -6,6 +6,7 @@ import numpy as np
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
+from iassf_jax.metrics.canvas import Size, mean, size_within
 from iassf_jax.metrics.windows import safe_sqrt
 
 # sRGB (IEC 61966-2-1) to XYZ, divided by the D65 white point, so that white gives 1, 1, 1.
@@ -15,9 +16,12 @@ _LINEAR_BELOW = (6 / 29) ** 3
 _CHROMA_25 = 25.0**7
 
 
-def ciede2000(image: Float[Array, "b h w 3"], reference: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
+def ciede2000(
+    image: Float[Array, "b h w 3"], reference: Float[Array, "b h w 3"], *, within: Size | None = None
+) -> Float[Array, " b"]:
     """Mean CIEDE2000 difference of sRGB images in [0,1], D65; >= 0, lower is better, 1 is barely visible."""
-    return lab_difference(srgb_to_lab(image), srgb_to_lab(reference)).mean((1, 2))
+    difference = lab_difference(srgb_to_lab(image), srgb_to_lab(reference))
+    return mean(difference, size_within(difference, within))
 
 
 def srgb_to_lab(image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:

@@ -9,6 +9,7 @@ import numpy as np
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
+from iassf_jax.metrics.canvas import Size, mean, size_within, total
 from iassf_jax.metrics.windows import safe_divide, safe_sqrt, sobel
 
 _RIGHT_ANGLE = math.pi / 2
@@ -25,48 +26,79 @@ class _Edges(NamedTuple):
 
 
 def edge_preservation(
-    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+    infrared: Float[Array, "b h w"],
+    visible: Float[Array, "b h w"],
+    fused: Float[Array, "b h w"],
+    *,
+    within: Size | None = None,
 ) -> Float[Array, " b"]:
     """Q_AB/F of Xydeas and Petrovic with the constants of R. Hong's code; in 0..0.975, higher is better.
 
     Sobel with zero padding; where the strengths of source and fused image are equal, their ratio is replaced
     by the strength itself, as that code does (harmless on levels, wrong on [0,1]). 0 without any edge.
     """
-    edges, source_a, source_b = (_edges(x, "constant") for x in (fused, infrared, visible))
-    kept = _hong(source_a, edges) * source_a.strength + _hong(source_b, edges) * source_b.strength
-    weight = source_a.strength + source_b.strength
-    return safe_divide(kept.sum((1, 2)), weight.sum((1, 2)))
+    return _edge_preservation(infrared, visible, fused, size_within(fused, within), unit=1.0)
+
+
+def edge_preservation_unit_range(
+    infrared: Float[Array, "b h w"],
+    visible: Float[Array, "b h w"],
+    fused: Float[Array, "b h w"],
+    *,
+    within: Size | None = None,
+) -> Float[Array, " b"]:
+    """Q_AB/F of images on 0..1, where the quirk at equal strengths counts a perfect copy as almost nothing.
+
+    Equality is that of the levels; on 0..1 rounding errors decide it, by which tool boxes differ (to 1 %).
+    """
+    return _edge_preservation(infrared, visible, fused, size_within(fused, within), unit=255.0)
 
 
 def edge_preservation_liu(
-    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+    infrared: Float[Array, "b h w"],
+    visible: Float[Array, "b h w"],
+    fused: Float[Array, "b h w"],
+    *,
+    within: Size | None = None,
 ) -> Float[Array, " b"]:
     """Q_G of Zheng Liu's tool box: other constants, angles that wrap, and the mean of the pixels' ratios.
 
     A strength of 0 counts as 1e-5, so that two flat pixels agree.
     """
-    edges, source_a, source_b = (_raise_flat(_edges(x, "constant")) for x in (fused, infrared, visible))
+    size = size_within(fused, within)
+    edges, source_a, source_b = (_raise_flat(_edges(x, "constant", size)) for x in (fused, infrared, visible))
     kept = _liu(source_a, edges) * source_a.strength + _liu(source_b, edges) * source_b.strength
-    return (kept / (source_a.strength + source_b.strength)).mean((1, 2))
+    return mean(kept / (source_a.strength + source_b.strength), size)
 
 
 def edge_artefacts(
-    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+    infrared: Float[Array, "b h w"],
+    visible: Float[Array, "b h w"],
+    fused: Float[Array, "b h w"],
+    *,
+    within: Size | None = None,
 ) -> Float[Array, " b"]:
     """N_AB/F as modified by Shreyamsha Kumar: edges of the fused image that no source has; lower is better.
 
     Sobel / 8 with mirrored borders; weights g^1.5 for edges of strength 2 and more, else 0.001.
     """
-    edges, source_a, source_b = (_edges(x, "reflect") for x in (fused, infrared, visible))
+    size = size_within(fused, within)
+    edges, source_a, source_b = (_edges(x, "reflect", size) for x in (fused, infrared, visible))
     weight_a, weight_b = _artefact_weight(source_a), _artefact_weight(source_b)
     lost = (1.0 - _petrovic(source_a, edges)) * weight_a + (1.0 - _petrovic(source_b, edges)) * weight_b
     invented = (edges.squared > source_a.squared) & (edges.squared > source_b.squared)
-    return jnp.where(invented, lost, 0.0).sum((1, 2)) / (weight_a + weight_b).sum((1, 2))
+    return total(jnp.where(invented, lost, 0.0), size) / total(weight_a + weight_b, size)
 
 
-def _hong(source: _Edges, fused: _Edges) -> Array:
+def _edge_preservation(infrared: Array, visible: Array, fused: Array, size: Size, *, unit: float) -> Array:
+    edges, source_a, source_b = (_edges(x, "constant", size) for x in (fused, infrared, visible))
+    kept = _hong(source_a, edges, unit) * source_a.strength + _hong(source_b, edges, unit) * source_b.strength
+    return safe_divide(total(kept, size), total(source_a.strength + source_b.strength, size))
+
+
+def _hong(source: _Edges, fused: _Edges, unit: float) -> Array:
     ratio = _strength_ratio(source, fused)
-    ratio = jnp.where(source.squared == fused.squared, fused.strength, ratio)
+    ratio = jnp.where(source.squared == fused.squared, fused.strength / unit, ratio)
     # A flat gradient counts as upright here, as atan(0/0) does in that code.
     alignment = 1.0 - _turn(_lift_flat(source), _lift_flat(fused)) / _RIGHT_ANGLE
     return _sigmoid(ratio, 0.9994, 15.0, 0.5) * _sigmoid(alignment, 0.9879, 22.0, 0.8)
@@ -143,8 +175,8 @@ def _sigmoid(x: Array, height: float, slope: float, centre: float) -> Array:
     return height * jax.nn.sigmoid(slope * (x - centre))
 
 
-def _edges(levels: Float[Array, "b h w"], padding: str) -> _Edges:
-    gx, gy = sobel(levels, padding=padding)
+def _edges(levels: Float[Array, "b h w"], padding: str, size: Size) -> _Edges:
+    gx, gy = sobel(levels, size, padding=padding)
     squared = gx * gx + gy * gy
     return _Edges(gx, gy, squared, safe_sqrt(squared))
 

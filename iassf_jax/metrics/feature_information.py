@@ -7,13 +7,13 @@ the two windows. Where the correlation is negative the lower bound applies, whic
 window read backwards.
 """
 
-import functools
+import math
 
-import numpy as np
 from jax import lax
 from jax import numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, DTypeLike, Float
 
+from iassf_jax.metrics.canvas import Length, Size, central_differences, clear, mean, size_within
 from iassf_jax.metrics.windows import safe_divide, safe_sqrt
 
 SMALLEST_SIDE = 3  # pixels, the window
@@ -21,46 +21,60 @@ _POSITIONS = 9
 
 
 def pixel_information(
-    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+    infrared: Float[Array, "b h w"],
+    visible: Float[Array, "b h w"],
+    fused: Float[Array, "b h w"],
+    *,
+    within: Size | None = None,
 ) -> Float[Array, " b"]:
     """FMI of grey levels: mean over 3x3 windows and both sources of 2 MI / (H + H); 1 for equal windows.
 
     0 where a window is constant; the authors' program decides there by rounding errors.
     """
-    shared = [_shared(_windows(source), _windows(fused)) for source in (infrared, visible)]
+    size = size_within(fused, within).windows(3)
+    shared = [_shared(_windows(source), _windows(fused), size) for source in (infrared, visible)]
     return 0.5 * (shared[0] + shared[1])
 
 
 def gradient_information(
-    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+    infrared: Float[Array, "b h w"],
+    visible: Float[Array, "b h w"],
+    fused: Float[Array, "b h w"],
+    *,
+    within: Size | None = None,
 ) -> Float[Array, " b"]:
     """FMI of the horizontal derivative (central differences, one-sided at the edges), as `fmi_pixel`."""
-    return pixel_information(*(_horizontal(x) for x in (infrared, visible, fused)))
+    size = size_within(fused, within)
+    derivatives = (central_differences(x, 2, size) for x in (infrared, visible, fused))
+    return pixel_information(*derivatives, within=within)
 
 
 def dct_information(
-    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+    infrared: Float[Array, "b h w"],
+    visible: Float[Array, "b h w"],
+    fused: Float[Array, "b h w"],
+    *,
+    within: Size | None = None,
 ) -> Float[Array, " b"]:
     """FMI of the discrete cosine transform of the whole image, as `fmi_pixel`."""
-    return pixel_information(*(_cosine_transform(x) for x in (infrared, visible, fused)))
+    size = size_within(fused, within)
+    transforms = (_cosine_transform(x, size) for x in (infrared, visible, fused))
+    return pixel_information(*transforms, within=within)
 
 
-def _horizontal(x: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
-    inner = 0.5 * (x[:, :, 2:] - x[:, :, :-2])
-    return jnp.concatenate([x[:, :, 1:2] - x[:, :, :1], inner, x[:, :, -1:] - x[:, :, -2:-1]], axis=2)
+def _cosine_transform(x: Float[Array, "b h w"], size: Size) -> Float[Array, "b h w"]:
+    rows, columns = (_cosines(n, length, x.dtype) for n, length in zip(x.shape[1:], size, strict=True))
+    return jnp.einsum("kh,bhw,lw->bkl", rows, clear(x, size), columns, precision=lax.Precision.HIGHEST)
 
 
-def _cosine_transform(x: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
-    rows, columns = (jnp.asarray(_cosines(n), x.dtype) for n in x.shape[1:])
-    return jnp.einsum("kh,bhw,lw->bkl", rows, x, columns, precision=lax.Precision.HIGHEST)
-
-
-@functools.lru_cache(maxsize=16)
-def _cosines(length: int) -> Float[np.ndarray, "n n"]:
-    frequency, position = np.mgrid[:length, :length]
-    matrix = np.sqrt(2 / length) * np.cos(np.pi * frequency * (2 * position + 1) / (2 * length))
-    matrix[0] /= np.sqrt(2)
-    return matrix
+def _cosines(number: int, length: Length, dtype: DTypeLike) -> Float[Array, "n n"]:
+    """Orthonormal cosines of `length` positions in a matrix [number, number]."""
+    frequency, position = jnp.arange(number)[:, None], jnp.arange(number)[None]
+    real_length = jnp.asarray(length, dtype)
+    # Whole turns are dropped while the phase is an integer, so that float32 loses nothing in large images.
+    phase = ((frequency * (2 * position + 1)) % (4 * length)).astype(dtype) / (2.0 * real_length)
+    scale = jnp.sqrt(jnp.where(frequency == 0, 1.0, 2.0).astype(dtype) / real_length)
+    return jnp.where(position < length, scale * jnp.cos(math.pi * phase), 0.0)
 
 
 def _windows(x: Float[Array, "b h w"]) -> Float[Array, "9 b H W"]:
@@ -68,7 +82,9 @@ def _windows(x: Float[Array, "b h w"]) -> Float[Array, "9 b H W"]:
     return jnp.stack([x[:, i : i + height, j : j + width] for j in range(3) for i in range(3)])
 
 
-def _shared(first: Float[Array, "9 b h w"], second: Float[Array, "9 b h w"]) -> Float[Array, " b"]:
+def _shared(
+    first: Float[Array, "9 b h w"], second: Float[Array, "9 b h w"], size: Size
+) -> Float[Array, " b"]:
     """Mean over the windows of the mutual information's share of the entropies."""
     p, q = _distribution(first), _distribution(second)
     correlation = _correlation(p, q)
@@ -76,7 +92,7 @@ def _shared(first: Float[Array, "9 b h w"], second: Float[Array, "9 b h w"]) -> 
     weight = _weight(p, q, jnp.abs(correlation))
     marginal = _entropy_terms(p).sum(0) + _entropy_terms(q).sum(0)
     share = 2.0 * safe_divide(marginal - _joint_entropy(p, q, weight), marginal)
-    return jnp.where((first == second).all(0), 1.0, share).mean((1, 2))
+    return mean(jnp.where((first == second).all(0), 1.0, share), size)
 
 
 def _distribution(windows: Float[Array, "9 b h w"]) -> Float[Array, "9 b h w"]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
+from iassf_jax.metrics.canvas import Size, size_within, total
 from iassf_jax.metrics.windows import gaussian, window_means, window_moments
 
 SMALLEST_SIDE = 41  # pixels: the coarsest of the four scales is then a single window
@@ -26,38 +27,55 @@ class _Channel(NamedTuple):
 
 
 def information_fidelity(
-    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+    infrared: Float[Array, "b h w"],
+    visible: Float[Array, "b h w"],
+    fused: Float[Array, "b h w"],
+    *,
+    within: Size | None = None,
 ) -> Float[Array, " b"]:
     """Q_VIF: mean of the pixel-domain VIF of the fused image with respect to the two sources; >= 0.
 
     A source without any detail has no information to lose: its VIF counts as 1.
     """
-    return 0.5 * _vif_sum(infrared, visible, fused, saturate=False)
+    return 0.5 * _vif_sum(infrared, visible, fused, size_within(fused, within), saturate=False)
 
 
 def information_fidelity_sum(
-    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+    infrared: Float[Array, "b h w"],
+    visible: Float[Array, "b h w"],
+    fused: Float[Array, "b h w"],
+    *,
+    within: Size | None = None,
 ) -> Float[Array, " b"]:
     """The sum instead of the mean: "VIF" of Tang's tool box and IVIF_ZOO, "VIFF" of CDDFuse."""
-    return _vif_sum(infrared, visible, fused, saturate=False)
+    return _vif_sum(infrared, visible, fused, size_within(fused, within), saturate=False)
 
 
 def information_fidelity_uint8(
-    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+    infrared: Float[Array, "b h w"],
+    visible: Float[Array, "b h w"],
+    fused: Float[Array, "b h w"],
+    *,
+    within: Size | None = None,
 ) -> Float[Array, " b"]:
     """Q_VIF with products that saturate at 255 at the finest scale, as uint8 in MATLAB; faulty."""
-    return 0.5 * _vif_sum(infrared, visible, fused, saturate=True)
+    return 0.5 * _vif_sum(infrared, visible, fused, size_within(fused, within), saturate=True)
 
 
 def fusion_fidelity(
-    infrared: Float[Array, "b h w"], visible: Float[Array, "b h w"], fused: Float[Array, "b h w"]
+    infrared: Float[Array, "b h w"],
+    visible: Float[Array, "b h w"],
+    fused: Float[Array, "b h w"],
+    *,
+    within: Size | None = None,
 ) -> Float[Array, " b"]:
     """VIFF of Han et al. (2013): at every pixel the source with the smaller gain (the visible in a tie).
 
     Noise variance 325.125, weights of the four scales 1, 0, 0.15, 1 over 2.15. Can exceed 1.
     """
-    total = jnp.zeros(fused.shape[0], fused.dtype)
-    for weight, (first, second) in zip(_VIFF_WEIGHTS, _channels(infrared, visible, fused), strict=True):
+    fidelity = jnp.zeros(fused.shape[0], fused.dtype)
+    scales = _channels(infrared, visible, fused, size_within(fused, within))
+    for weight, (first, second, size) in zip(_VIFF_WEIGHTS, scales, strict=True):
         if weight == 0:
             continue
         take_first = first.gain < second.gain
@@ -71,18 +89,18 @@ def fusion_fidelity(
         )
         kept = jnp.log1p(gain * gain * source / (noise + _NOISE_VIFF)) + _VIFF_STABILISER
         present = jnp.log1p(source / _NOISE_VIFF) + _VIFF_STABILISER
-        total = total + weight * kept.sum((1, 2)) / present.sum((1, 2))
-    return total / sum(_VIFF_WEIGHTS)
+        fidelity = fidelity + weight * total(kept, size) / total(present, size)
+    return fidelity / sum(_VIFF_WEIGHTS)
 
 
-def _vif_sum(infrared: Array, visible: Array, fused: Array, *, saturate: bool) -> Array:
+def _vif_sum(infrared: Array, visible: Array, fused: Array, size: Size, *, saturate: bool) -> Array:
     kept = [jnp.zeros(fused.shape[0], fused.dtype)] * 2
     present = list(kept)
-    for channels in _channels(infrared, visible, fused, saturate=saturate):
+    for *channels, inner in _channels(infrared, visible, fused, size, saturate=saturate):
         for i, channel in enumerate(channels):
             gained = channel.gain * channel.gain * channel.source
-            kept[i] = kept[i] + jnp.log1p(gained / (channel.noise + _NOISE_VIF)).sum((1, 2))
-            present[i] = present[i] + jnp.log1p(channel.source / _NOISE_VIF).sum((1, 2))
+            kept[i] = kept[i] + total(jnp.log1p(gained / (channel.noise + _NOISE_VIF)), inner)
+            present[i] = present[i] + total(jnp.log1p(channel.source / _NOISE_VIF), inner)
     return sum(
         (jnp.where(p > 0, k / jnp.where(p > 0, p, 1.0), 1.0) for k, p in zip(kept, present, strict=True)),
         start=jnp.zeros_like(kept[0]),
@@ -90,17 +108,19 @@ def _vif_sum(infrared: Array, visible: Array, fused: Array, *, saturate: bool) -
 
 
 def _channels(
-    infrared: Array, visible: Array, fused: Array, *, saturate: bool = False
-) -> Iterator[tuple[_Channel, _Channel]]:
-    """Yield the channels of the infrared and the visible source, finest scale first."""
+    infrared: Array, visible: Array, fused: Array, size: Size, *, saturate: bool = False
+) -> Iterator[tuple[_Channel, _Channel, Size]]:
+    """Yield the channels of the infrared and the visible source and their size, finest scale first."""
     images = [infrared, visible, fused]
-    for scale, size in enumerate(_SIZES):
-        weights = gaussian(size, size / 5)
+    for scale, side in enumerate(_SIZES):
+        weights = gaussian(side, side / 5)
         if scale > 0:
             images = [mean[:, ::2, ::2] for mean in window_means(images, weights)]
+            size = size.windows(side).halved()
         moments = _saturated_moments if saturate and scale == 0 else _moments
         first, second, target, cross_first, cross_second = moments(images, weights)
-        yield _channel(first, target, cross_first), _channel(second, target, cross_second)
+        channels = _channel(first, target, cross_first), _channel(second, target, cross_second)
+        yield *channels, size.windows(side)
 
 
 _PAIRS = ((0, 0), (1, 1), (2, 2), (0, 2), (1, 2))

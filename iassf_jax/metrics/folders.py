@@ -1,16 +1,18 @@
 """Measures folders of images matched by name; what cannot be measured is listed, never dropped silently."""
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from data_pipelines.decode import ImageError, list_images, read_infrared, read_visible
+from data_pipelines.decode import ImageError, image_size, list_images, read_infrared, read_visible
 from iassf_jax.core.errors import InputError
 from iassf_jax.metrics.baselines import BASELINES
+from iassf_jax.metrics.canvas import canvases
 from iassf_jax.metrics.measure import evaluate, why_not_computed
 from iassf_jax.metrics.models import SHIPPED, Models
 
@@ -38,6 +40,15 @@ class Measurements:
     def of(self, method: str, metric: str) -> np.ndarray:
         """The values of one metric for one method, image by image."""
         return self.values[method][:, self.metrics.index(metric)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Programs:
+    """With what images are measured; `canvases` lets images of different sizes share a compiled program."""
+
+    precision: str
+    models: Models
+    canvases: Mapping[tuple[int, int], tuple[int, int]]
 
 
 def measure_folders(
@@ -70,10 +81,10 @@ def measure_folders(
         raise InputError(f"no name occurs in all folders ({firsts or 'no images'})")
     run = Measurements(names, list(metrics), {}, [*_unmatched(sources, names), *_unmatched(fused, names)], {})
     run.values = {name: np.full((len(names), len(metrics)), math.nan) for name in methods}
+    programs = _Programs(precision, models, canvases(_sizes(sources["visible"][name] for name in names)))
     for i, name in enumerate(names):
-        _measure_scene(
-            run, i, {kind: files[name] for kind, files in sources.items()}, methods, fused, precision, models
-        )
+        files = {kind: by_name[name] for kind, by_name in sources.items()}
+        _measure_scene(run, i, files, methods, fused, programs)
         on_done(i + 1, len(names))
     return run
 
@@ -84,8 +95,7 @@ def _measure_scene(
     files: Mapping[str, Path],
     methods: Mapping[str, Method],
     fused: Mapping[str, Mapping[str, Path]],
-    precision: str,
-    models: Models,
+    programs: _Programs,
 ) -> None:
     name = run.names[index]
     try:
@@ -102,7 +112,7 @@ def _measure_scene(
             else:
                 run.problems.append(f"{name}: {method} has no fused image of this name")
                 continue
-            values = _evaluate(run, images, image, precision, models)
+            values = _evaluate(run, images, image, programs)
         except (ImageError, ValueError) as error:
             run.problems.append(f"{name}, {method}: {error}")
             continue
@@ -113,11 +123,11 @@ def _evaluate(
     run: Measurements,
     images: Mapping[str, np.ndarray],
     fused: UInt8[np.ndarray, "h w 3"],
-    precision: str,
-    models: Models,
+    programs: _Programs,
 ) -> dict[str, float]:
     reference = images.get("reference")
-    reasons = why_not_computed(run.metrics, fused.shape, has_reference=reference is not None, models=models)
+    size = (fused.shape[0], fused.shape[1])
+    reasons = why_not_computed(run.metrics, size, has_reference=reference is not None, models=programs.models)
     run.not_computed.update(reasons)
     return evaluate(
         images["visible"],
@@ -125,8 +135,9 @@ def _evaluate(
         fused,
         reference=reference,
         names=run.metrics,
-        precision=precision,
-        models=models,
+        precision=programs.precision,
+        models=programs.models,
+        canvas=programs.canvases.get(size),
     )
 
 
@@ -137,6 +148,12 @@ def _read(kind: str, path: Path) -> UInt8[np.ndarray, "h w *c"]:
     if image.dtype != np.uint8:
         raise InputError(f"{path} has {image.dtype} pixels; metrics need 8-bit infrared, as it was fused")
     return image
+
+
+def _sizes(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
+    for path in paths:
+        with contextlib.suppress(ImageError):  # reported when the image is read
+            yield image_size(path)
 
 
 def _by_name(folder: Path) -> dict[str, Path]:

@@ -11,6 +11,7 @@ from jax import numpy as jnp
 from jaxtyping import Array, DTypeLike, Float, UInt8
 
 from iassf_jax.core.errors import InputError
+from iassf_jax.metrics.canvas import Size
 from iassf_jax.metrics.learned import MA_NAMES, learned_value, why_unavailable
 from iassf_jax.metrics.levels import check_uint8_images, grey_levels, luma_levels
 from iassf_jax.metrics.metric import SHAVED, Metric
@@ -29,6 +30,7 @@ def measure(
     dtype: DTypeLike = jnp.float32,
     images_at_once: int | None = None,
     niqe_model: NiqeModel | None = None,
+    within: Size | None = None,
 ) -> dict[str, Float[Array, " b"]]:
     """Return the values of the metrics `names` for a batch; pure, safe under jit and vmap.
 
@@ -40,6 +42,7 @@ def measure(
       images_at_once: how many images are computed together. By default one on a CPU, whose caches hold the
         intermediates of one image, and all elsewhere.
       niqe_model: in place of the LIVE release's, for q_niqe.
+      within: size of the images, if they lie in the top left corner of a larger canvas (see `canvas`).
 
     Raises:
       InputError: an unknown name, a missing image, images not uint8, differing in size or too small.
@@ -55,7 +58,9 @@ def measure(
         if not METRICS[name].fits(height, width):
             raise InputError(f"{name} needs {METRICS[name].requirement()}, got {height}x{width}")
     together = (1 if jax.default_backend() == "cpu" else None) if images_at_once is None else images_at_once
-    compute = functools.partial(_compute, names=tuple(names), dtype=dtype, niqe_model=niqe_model)
+    compute = functools.partial(
+        _compute, names=tuple(names), dtype=dtype, niqe_model=niqe_model, within=within
+    )
     if together is None or together >= chosen[needed[0]].shape[0]:
         return compute(chosen)
 
@@ -86,6 +91,7 @@ def evaluate(
     names: Sequence[str] | None = None,
     precision: str = "float32",
     models: Models = SHIPPED,
+    canvas: tuple[int, int] | None = None,
 ) -> dict[str, float]:
     """Return the metrics of one fused image.
 
@@ -97,6 +103,8 @@ def evaluate(
       names: keys of `METRICS`; by default the usual ones, and those of restoration if there is a reference.
       precision: "float32", or "float64" for values to 1e-9 (several times slower).
       models: parameters of the user's.
+      canvas: height and width of a program to use for images of this size and smaller; by default one is
+        compiled for each size. For folders of many sizes (see `canvas.canvases`).
 
     Returns:
       A float for each name; NaN where the metric has no value for these images (see `why_not_computed`).
@@ -109,6 +117,9 @@ def evaluate(
         given["reference"] = reference
     batch = {name: _as_batch(name, image) for name, image in given.items()}
     _check_images(batch, list(batch))
+    if canvas is not None and any(n > m for n, m in zip(fused.shape, canvas, strict=False)):
+        size = "x".join(map(str, fused.shape[:2]))
+        raise InputError(f"a canvas of {canvas[0]}x{canvas[1]} is too small for images of {size}")
     if names is None:
         names = STANDARD + (RESTORATION if reference is not None else ())
     has_reference = reference is not None
@@ -118,7 +129,7 @@ def evaluate(
     on_host = [name for name in computed if name not in on_device]
     if models.ma is not None and "q_pi" in on_host:
         on_device.add("niqe_for_pi")
-    values = _on_device(batch, tuple(sorted(on_device)), precision, models.niqe) if on_device else {}
+    values = _on_device(batch, tuple(sorted(on_device)), precision, models.niqe, canvas) if on_device else {}
     values |= _on_host(batch["fused"], on_host, models, values)
     return {name: values.get(name, math.nan) for name in names}
 
@@ -164,11 +175,21 @@ def _on_host(
 
 
 def _on_device(
-    batch: Mapping[str, np.ndarray], names: tuple[str, ...], precision: str, niqe_model: NiqeModel | None
+    batch: Mapping[str, np.ndarray],
+    names: tuple[str, ...],
+    precision: str,
+    niqe_model: NiqeModel | None,
+    canvas: tuple[int, int] | None,
 ) -> dict[str, float]:
     chosen = {name: batch[name] for name in _needed_images(names)}
+    size = next(iter(chosen.values())).shape[1:3]
+    within = None
+    if canvas is not None:
+        border = [(0, 0), *((0, m - n) for n, m in zip(size, canvas, strict=True)), (0, 0)]
+        chosen = {name: np.pad(image, border) for name, image in chosen.items()}
+        within = Size(*(jnp.asarray(n, jnp.int32) for n in size))
     program = compiled_measure(names, precision, niqe_model=niqe_model)
-    return {name: float(value[0]) for name, value in program(chosen).items()}
+    return {name: float(value[0]) for name, value in program(chosen, within=within).items()}
 
 
 def compiled_measure(
@@ -193,9 +214,11 @@ def _compiled(
     if precision == "float32":
         return program
 
-    def in_double_precision(images: Mapping[str, Array | np.ndarray]) -> dict[str, Array]:
+    def in_double_precision(
+        images: Mapping[str, Array | np.ndarray], *, within: Size | None = None
+    ) -> dict[str, Array]:
         with jax.enable_x64(True):
-            return program(images)
+            return program(images, within=within)
 
     return in_double_precision
 
@@ -206,20 +229,25 @@ def _compute(
     names: tuple[str, ...],
     dtype: DTypeLike,
     niqe_model: NiqeModel | None,
+    within: Size | None,
 ) -> dict[str, Array]:
     prepare: dict[str, Callable[[], Array]] = {
         "infrared": lambda: grey_levels(images["infrared"], dtype=dtype),
         "visible": lambda: grey_levels(images["visible"], dtype=dtype),
         "fused": lambda: grey_levels(images["fused"], dtype=dtype),
         "fused_y": lambda: luma_levels(images["fused"], dtype=dtype)[:, SHAVED:-SHAVED, SHAVED:-SHAVED],
-        "fused_rgb": lambda: _rgb(images["fused"], dtype),
-        "reference_rgb": lambda: _rgb(images["reference"], dtype),
+        "fused_luma": lambda: luma_levels(images["fused"], dtype=dtype),
+        "visible_levels": lambda: _channels(images["visible"], dtype),
+        "fused_levels": lambda: _channels(images["fused"], dtype),
+        "fused_rgb": lambda: _channels(images["fused"], dtype) / 255.0,
+        "reference_rgb": lambda: _channels(images["reference"], dtype) / 255.0,
     }
     metrics = [METRICS[name] for name in names]
     inputs = {name: prepare[name]() for metric in metrics for name in metric.inputs}
     return {
         metric.name: metric.function(
             *(inputs[name] for name in metric.inputs),
+            within=_shaved(within) if "fused_y" in metric.inputs else within,
             **({"model": niqe_model} if metric.takes_niqe_model else {}),
         )
         for metric in metrics
@@ -227,8 +255,12 @@ def _compute(
     }
 
 
-def _rgb(images: Array, dtype: DTypeLike) -> Array:
-    return jnp.broadcast_to(images, (*images.shape[:3], 3)).astype(dtype) / 255.0
+def _shaved(within: Size | None) -> Size | None:
+    return None if within is None else within.windows(2 * SHAVED + 1)
+
+
+def _channels(images: Array, dtype: DTypeLike) -> Array:
+    return jnp.broadcast_to(images, (*images.shape[:3], 3)).astype(dtype)
 
 
 def _metric(name: str) -> Metric:

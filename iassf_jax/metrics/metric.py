@@ -1,6 +1,7 @@
 """What an entry of METRICS states."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Literal
 
@@ -10,7 +11,8 @@ from iassf_jax.metrics.niqe_model import BLOCK
 
 Direction = Literal["higher", "lower", "none"]
 # What a metric is computed from. "infrared", "visible", "fused": grey levels [b h w]. "fused_y": levels of Y,
-# 4 pixels shaved off every side. "fused_rgb", "reference_rgb": float [b h w 3] in [0,1].
+# 4 pixels shaved off every side; "fused_luma": the same unshaved. "visible_levels", "fused_levels": levels of
+# the channels [b h w 3]. "fused_rgb", "reference_rgb": float [b h w 3] in [0,1].
 SOURCES = ("infrared", "visible", "fused")
 SHAVED = 4
 
@@ -87,8 +89,12 @@ def device_metric(
     legacy: bool = False,
     takes_niqe_model: bool = False,
 ) -> Metric:
-    """Return the entry of a metric computed on the device; its definition is the function's docstring."""
-    definition = " ".join((function.__doc__ or "").split())
+    """Return the entry of a metric computed on the device; its definition is the function's docstring.
+
+    What a docstring says of arguments and errors is no part of the definition.
+    """
+    text = re.split(r"\n *(?:Args|Raises):", function.__doc__ or "")[0]
+    definition = " ".join(text.split())
     return Metric(
         name,
         title,

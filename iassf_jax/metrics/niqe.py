@@ -8,9 +8,10 @@ coordinates in which the clean model's covariance is the identity, so no badly c
 from jax import lax
 from jax import numpy as jnp
 from jax import scipy as jsp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from iassf_jax.metrics.aggd import fit_aggd
+from iassf_jax.metrics.canvas import Size, padded, padded_along, size_within
 from iassf_jax.metrics.niqe_model import BLOCK, NiqeModel, live_model
 from iassf_jax.metrics.windows import gaussian, window_moments
 
@@ -19,7 +20,9 @@ _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows, columns
 _HALF_TAPS = 8
 
 
-def naturalness(levels: Float[Array, "b h w"], *, model: NiqeModel | None = None) -> Float[Array, " b"]:
+def naturalness(
+    levels: Float[Array, "b h w"], *, model: NiqeModel | None = None, within: Size | None = None
+) -> Float[Array, " b"]:
     """Q_NIQE: >= 0, lower is more natural; needs at least two blocks of 96x96 pixels.
 
     The image is cropped at the bottom and the right to whole blocks. Not a loss: the shape parameters come
@@ -31,8 +34,8 @@ def naturalness(levels: Float[Array, "b h w"], *, model: NiqeModel | None = None
     """
     model = live_model() if model is None else model
     whitening = jnp.asarray(model.whitening.T, levels.dtype)
-    offsets = block_features(levels) - jnp.asarray(model.mean, levels.dtype)[None, None]
-    known = ~jnp.isnan(offsets)
+    offsets = block_features(levels, within=within) - jnp.asarray(model.mean, levels.dtype)[None, None]
+    known = ~jnp.isnan(offsets) & _blocks_inside(levels, size_within(levels, within))[None, :, None]
     # As MATLAB's nanmean and nancov: the mean over what there is, the covariance over complete blocks.
     mean = jnp.where(known, offsets, 0.0).sum(1) / known.astype(levels.dtype).sum(1)
     complete = known.all(2, keepdims=True)
@@ -40,12 +43,16 @@ def naturalness(levels: Float[Array, "b h w"], *, model: NiqeModel | None = None
     return _distance(mean @ whitening, covariance)
 
 
-def block_features(levels: Float[Array, "b h w"]) -> Float[Array, "b n 36"]:
-    """Return 18 features at full and 18 at half size for each block of 96x96 pixels, row by row."""
+def block_features(levels: Float[Array, "b h w"], *, within: Size | None = None) -> Float[Array, "b n 36"]:
+    """Return 18 features at full and 18 at half size for each block of 96x96 pixels, row by row.
+
+    On a canvas there is a row for each of its blocks, with numbers of no meaning outside the image.
+    """
+    size = size_within(levels, within).whole(BLOCK)
     rows, columns = levels.shape[1] // BLOCK, levels.shape[2] // BLOCK
     levels = levels[:, : rows * BLOCK, : columns * BLOCK]
-    normalised, _ = normalise(levels)
-    half, _ = normalise(halve(levels))
+    normalised, _ = normalise(levels, size)
+    half, _ = normalise(halve(levels, size), size.halved())
     return jnp.concatenate(
         [_scale_features(_blocks(normalised, BLOCK)), _scale_features(_blocks(half, BLOCK // 2))], axis=-1
     )
@@ -54,27 +61,28 @@ def block_features(levels: Float[Array, "b h w"]) -> Float[Array, "b n 36"]:
 def block_sharpness(levels: Float[Array, "b h w"]) -> Float[Array, "b n"]:
     """Return the mean local deviation of each block, by which a fit selects blocks."""
     rows, columns = levels.shape[1] // BLOCK, levels.shape[2] // BLOCK
-    _, deviation = normalise(levels[:, : rows * BLOCK, : columns * BLOCK])
+    levels = levels[:, : rows * BLOCK, : columns * BLOCK]
+    _, deviation = normalise(levels, size_within(levels, None))
     return _blocks(deviation, BLOCK).mean((2, 3))
 
 
-def normalise(levels: Float[Array, "b h w"]) -> tuple[Float[Array, "b h w"], Float[Array, "b h w"]]:
+def normalise(
+    levels: Float[Array, "b h w"], size: Size
+) -> tuple[Float[Array, "b h w"], Float[Array, "b h w"]]:
     """Return (x - mean) / (deviation + 1) and the deviation, of 7x7 Gaussian windows, edges repeated."""
     reach = len(_WINDOW) // 2
-    padded = jnp.pad(levels, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
-    _, (variance,) = window_moments((padded,), ((0, 0),), _WINDOW)
+    border = padded(levels, reach, "edge", size)
+    _, (variance,) = window_moments((border,), ((0, 0),), _WINDOW)
     deviation = jnp.sqrt(variance)
-    return -_mean_minus_middle(padded) / (deviation + 1.0), deviation
+    return -_mean_minus_middle(border) / (deviation + 1.0), deviation
 
 
-def halve(levels: Float[Array, "b h w"]) -> Float[Array, "b H W"]:
+def halve(levels: Float[Array, "b h w"], size: Size) -> Float[Array, "b H W"]:
     """MATLAB's `imresize(x, 0.5)` for even sizes: bicubic (a = -0.5) with antialiasing, mirrored borders."""
     for axis in (1, 2):
-        padding = [(0, 0)] * 3
-        padding[axis] = (3, 3)
-        padded = jnp.moveaxis(jnp.pad(levels, padding, mode="symmetric"), axis, -1)
+        border = jnp.moveaxis(padded_along(levels, axis, 3, "symmetric", size), axis, -1)
         count = levels.shape[axis] // 2
-        taps = [padded[..., k : k + 2 * count - 1 : 2] for k in range(_HALF_TAPS)]
+        taps = [border[..., k : k + 2 * count - 1 : 2] for k in range(_HALF_TAPS)]
         # As differences from one of the pixels, so that a flat area stays exactly flat.
         resized = taps[3] + sum(
             weight * (tap - taps[3]) for weight, tap in zip(_half_weights(), taps, strict=True)
@@ -105,6 +113,13 @@ def _mean_minus_middle(padded: Float[Array, "b H W"]) -> Float[Array, "b h w"]:
         rows = slice(i, i + height)
         total = total + weight * ((middle[:, rows] - centre) + (along_row[:, rows] - inner))
     return total
+
+
+def _blocks_inside(levels: Float[Array, "b h w"], size: Size) -> Bool[Array, " n"]:
+    down, across = (
+        jnp.arange(n // BLOCK) < length // BLOCK for n, length in zip(levels.shape[1:], size, strict=True)
+    )
+    return (down[:, None] & across[None]).ravel()
 
 
 def _blocks(x: Float[Array, "b h w"], size: int) -> Float[Array, "b n size size"]:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from iassf_jax.core.errors import InputError
+from iassf_jax.metrics.canvas import Size, mean, size_within
 
 _WINDOW = 11  # pixels on a side
 _SIGMA = 1.5  # pixels
@@ -19,7 +20,9 @@ _C1 = 0.01**2  # (K1 L)^2 with a value range L of 1
 _C2 = 0.03**2  # (K2 L)^2
 
 
-def psnr(image: Float[Array, "b h w c"], reference: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+def psnr(
+    image: Float[Array, "b h w c"], reference: Float[Array, "b h w c"], *, within: Size | None = None
+) -> Float[Array, " b"]:
     """Return the peak signal-to-noise ratio in dB for a peak of 1; higher is better.
 
     Infinite for equal images. The mean square error runs over pixels and channels together.
@@ -28,10 +31,13 @@ def psnr(image: Float[Array, "b h w c"], reference: Float[Array, "b h w c"]) -> 
       InputError: the images differ in shape or are not float.
     """
     image, reference = _pair(image, reference)
-    return -10.0 * jnp.log10(jnp.square(image - reference).mean(axis=(1, 2, 3)))
+    squares = jnp.square(image - reference)
+    return -10.0 * jnp.log10(mean(squares, size_within(squares, within)).mean(axis=1))
 
 
-def ssim(image: Float[Array, "b h w c"], reference: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+def ssim(
+    image: Float[Array, "b h w c"], reference: Float[Array, "b h w c"], *, within: Size | None = None
+) -> Float[Array, " b"]:
     """Return the structural similarity, in [-1,1]; higher is better, 1 for equal images.
 
     The index of Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity",
@@ -54,7 +60,8 @@ def ssim(image: Float[Array, "b h w c"], reference: Float[Array, "b h w c"]) -> 
     mean_a, mean_b = mean_a + offset_a, mean_b + offset_b
     luminance = (2.0 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
     contrast_and_structure = (2.0 * covariance + _C2) / (variances + _C2)
-    return (luminance * contrast_and_structure).mean(axis=(1, 2, 3))
+    size = size_within(image, within).windows(_WINDOW)
+    return mean(luminance * contrast_and_structure, size).mean(axis=1)
 
 
 def _pair(

@@ -13,6 +13,8 @@ from jax import lax
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
+from iassf_jax.metrics.canvas import Size, padded
+
 Pairs = Sequence[tuple[int, int]]
 
 
@@ -62,17 +64,20 @@ def window_moments(
     return means, moments
 
 
-def sobel(x: Float[Array, "b h w"], *, padding: str) -> tuple[Float[Array, "b h w"], Float[Array, "b h w"]]:
+def sobel(
+    x: Float[Array, "b h w"], size: Size, *, padding: str
+) -> tuple[Float[Array, "b h w"], Float[Array, "b h w"]]:
     """Return the responses to [-1 0 1; -2 0 2; -1 0 1] and [1 2 1; 0 0 0; -1 -2 -1] (correlation).
 
     Args:
       x: images.
+      size: of the images in `x`.
       padding: "constant" (zeros), "reflect" (mirrored without the edge) or "edge" (the edge repeated).
     """
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1)), mode=padding)
+    border = padded(x, 1, padding, size)
     height, width = x.shape[1:]
-    columns = [padded[:, :, i : i + width] for i in range(3)]
-    rows = [padded[:, i : i + height] for i in range(3)]
+    columns = [border[:, :, i : i + width] for i in range(3)]
+    rows = [border[:, i : i + height] for i in range(3)]
     across = columns[2] - columns[0]
     down = rows[0] - rows[2]
     gx = across[:, :height] + 2.0 * across[:, 1 : height + 1] + across[:, 2:]

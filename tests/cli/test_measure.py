@@ -9,6 +9,8 @@ import pytest
 
 from iassf_jax.cli.main import main
 from iassf_jax.metrics.baselines import laplacian, maximum, mean
+from iassf_jax.metrics.levels import GREY_WEIGHTS
+from iassf_jax.metrics.measure import compiled_measure
 
 
 @pytest.fixture
@@ -95,6 +97,22 @@ def test_a_fused_image_of_another_size_is_a_problem(folders, capsys):
     cv2.imwrite(str(folders / "fused" / "a.png"), np.zeros((24, 31, 3), np.uint8))
     assert _run(folders, "--fused", str(folders / "fused"), "--metrics", "q_sf") == 1
     assert "24x31" in capsys.readouterr().out
+
+
+def test_images_of_many_sizes_share_programs_and_keep_their_values(folders):
+    visible, infrared = np.full((20, 31, 3), 90, np.uint8), np.zeros((20, 31), np.uint8)
+    visible[3:9, 4:20], infrared[5:, 8:14] = (200, 10, 30), 180
+    cv2.imwrite(str(folders / "visible" / "c.png"), visible[..., ::-1])
+    cv2.imwrite(str(folders / "infrared" / "c.png"), infrared)
+    compiled = compiled_measure(("cc", "q_sf"))
+    before = compiled._cache_size()
+    assert _run(folders, "--baselines", "maximum", "--metrics", "q_sf,cc") == 0
+    assert compiled._cache_size() == before + 1
+    rows = csv.DictReader((folders / "out" / "per_image.csv").read_text().splitlines())
+    found = {row["name"]: float(row["q_sf"]) for row in rows}
+    fused = np.floor(maximum(visible, infrared) @ GREY_WEIGHTS + 0.5)
+    across, down = np.diff(fused, axis=1), np.diff(fused, axis=0)
+    assert found["c"] == pytest.approx(np.sqrt((across**2).mean() + (down**2).mean()), rel=1e-6)
 
 
 def test_baselines_state_their_arithmetic():

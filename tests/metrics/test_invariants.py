@@ -1,5 +1,6 @@
 """What must hold for any images: symmetry, bounds, constants, batches, padding, gradients, bad input."""
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +21,7 @@ from iassf_jax.metrics import (
     measure_records,
     why_not_computed,
 )
+from iassf_jax.metrics.canvas import Size, canvases
 from iassf_jax.metrics.measure import compiled_measure
 
 BATCH = 2
@@ -33,6 +35,9 @@ SMALL = tuple(  # all that such a small image has
 SYMMETRIC = tuple(
     name for name in SMALL if METRICS[name].inputs == ("infrared", "visible", "fused") and name != "viff"
 )
+# One for each way of reading an image: windows, borders, transforms, histograms, extremes, blocks.
+ON_CANVAS = ("q_mi", "q_abf", "n_abf", "q_cv", "q_vif", "ssim", "q_scd", "q_sf", "ag", "ei", "fmi_dct")
+ON_CANVAS += ("sf_rgb", "sf_zheng", "psnr_cddfuse", "legacy_uint8_mi")
 VIF = pytest.param("q_vif", marks=pytest.mark.slow)  # half a minute to compile the gradient
 PROGRAM = compiled_measure(SMALL)
 examples = settings(max_examples=5, deadline=None)
@@ -77,6 +82,8 @@ def test_values_stay_in_their_range(seed):
         "cc": (-1, 1),
         "ssim": (-1, 1),
         "ssim_unit_range": (-1, 1),
+        "ssim_clamped": (0, 1),
+        "sf_zheng": (-1, np.inf),
         "fmi_pixel": (0, 1),
         "fmi_gradient": (0, 1),
         "fmi_dct": (0, 1),
@@ -150,6 +157,40 @@ def test_padding_under_the_mask_changes_nothing_and_records_merge():
         np.testing.assert_allclose(merged.result(), whole[name].result(), rtol=1e-6)
 
 
+def test_what_surrounds_an_image_on_a_canvas_changes_nothing():
+    images = _images(6)
+    rng = np.random.default_rng(0)
+    canvases = {name: rng.integers(0, 256, (BATCH, 48, 64, 1), dtype=np.uint8) for name in images}
+    for name, image in images.items():
+        canvases[name][:, : SIZE[0], : SIZE[1]] = image
+    program = compiled_measure(ON_CANVAS)
+    found = program(canvases, within=Size(*(jnp.asarray(n, jnp.int32) for n in SIZE)))
+    for name, value in found.items():
+        np.testing.assert_allclose(value, PROGRAM(images)[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(225, 231), (232, 200), (240, 203)])
+def test_every_metric_can_be_computed_on_a_canvas(size):
+    rng = np.random.default_rng(1)
+    visible, infrared, fused = (cv2.GaussianBlur(rng.random((*size, 3)), (0, 0), 2) for _ in "abc")
+    images = [(255 * (x - x.min()) / np.ptp(x)).astype(np.uint8) for x in (visible, infrared, fused)]
+    names = [name for name, metric in METRICS.items() if metric.function is not None]
+    exact = evaluate(*images, reference=images[0], names=names)
+    found = evaluate(*images, reference=images[0], names=names, canvas=(240, 256))
+    for name in names:
+        assert found[name] == pytest.approx(exact[name], rel=1e-5, abs=1e-6), name
+
+
+def test_canvases_are_few_and_not_much_larger_than_the_images():
+    sizes = [(100 + 7 * i % 60, 120 + 11 * i % 50) for i in range(40)] + [(160, 90), (20, 30), (900, 700)]
+    found = canvases(sizes)
+    assert len(set(found.values())) <= 3
+    assert (20, 30) not in found and (900, 700) not in found  # alone, so with a program of their own
+    for (height, width), (rows, columns) in found.items():
+        assert height <= rows and width <= columns and 4 * height * width >= rows * columns
+
+
 def test_jit_vmap_and_all_at_once_agree():
     names = ("q_mi", "q_cv")
     images = {name: jnp.asarray(image) for name, image in _images(2).items()}
@@ -215,6 +256,8 @@ def test_bad_input_is_refused():
         evaluate(image, image, image, precision="float16")
     with pytest.raises(InputError, match=r"\[20, 20, 4\]"):
         evaluate(image, image, np.zeros((20, 20, 4), np.uint8))
+    with pytest.raises(InputError, match="16x32.*20x20"):
+        evaluate(image, image, image, canvas=(16, 32))
     with pytest.raises(InputError, match="41"):
         measure({k: image[None] for k in ("visible", "infrared", "fused")}, ["q_vif"])
     with pytest.raises(InputError, match="infrared"):
