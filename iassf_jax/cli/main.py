@@ -14,6 +14,7 @@ from iassf_jax.core.errors import IassfError
 COMMANDS = {
     "fuse": "remove haze and fuse one pair or two folders of images",
     "train": "train a network; the same command again resumes",
+    "evaluate": "fuse and measure data sets with a network and rivals",
     "measure": "measure fused images of any origin and compare methods",
     "fit-niqe": "fit the NIQE model of `measure` to a folder of clean images",
     "import-weights": "convert the released PyTorch checkpoint into a weights file",

@@ -97,7 +97,7 @@ def _plain(run: Measurements) -> dict[str, Any]:
     }
 
 
-def _finite(value: float) -> float | None:
+def _finite(value: float | int) -> float | int | None:
     return value if math.isfinite(value) else None
 
 

@@ -12,6 +12,7 @@ import cv2
 import jax
 import numpy as np
 from flax import linen as nn
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float32, UInt8
 
 from iassf_jax import models
@@ -57,15 +58,17 @@ class Fuser:
         ir_range: InfraredRange = "auto",
         tile: int | None = None,
         batch: int = 1,
+        devices: Sequence[jax.Device] = (),
     ):
         """Take a network and its variables.
 
         Args:
             model: network with the call of `iassf_jax.models`.
-            variables: its parameters; moved to the default device.
+            variables: its parameters; moved to the default device, or copied to all `devices`.
             ir_range: how infrared becomes [0,1], see `core.images.infrared_to_unit`.
             tile: side of the largest square computed in one piece; chosen by memory when None.
             batch: tiles computed at a time.
+            devices: split batches over these, where their number divides the batch.
 
         Raises:
             InputError: a tile or batch that is too small.
@@ -77,7 +80,13 @@ class Fuser:
         self.ir_range = ir_range
         self.tile = tile or tile_for_memory()
         self._batch = batch
-        self._variables = jax.device_put(variables)
+        self._rows: jax.sharding.NamedSharding | None = None
+        if len(devices) > 1:
+            mesh = jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
+            self._rows = NamedSharding(mesh, PartitionSpec("data"))
+            self._variables = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
+        else:
+            self._variables = jax.device_put(variables, *devices)
         # Ablations without a haze density refuse one; then every tile computes on its own.
         self._shares_density = getattr(model, "uses_haze_density", True)
         self._fuse_whole, self._fuse_tile, self._estimate_density = (
@@ -159,6 +168,8 @@ class Fuser:
         full = [*pairs, *[pairs[-1]] * missing]
         visible = np.stack([pad_image(pair[0], shape) for pair in full])
         infrared = np.stack([pad_image(pair[1], shape) for pair in full])
+        if self._rows is not None and len(full) % self._rows.num_devices == 0:
+            visible, infrared = jax.device_put((visible, infrared), self._rows)
         outputs = jax.device_get(self._fuse_whole(self._variables, visible, infrared))
         _check_finite(outputs["finite"])
         return [_crop(outputs, index, _size(pair)) for index, pair in enumerate(pairs)]

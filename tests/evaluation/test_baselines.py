@@ -13,10 +13,10 @@ from iassf_jax.ops import airlight, dark_channel, guided_filter, transmission, u
 
 @pytest.fixture
 def scene(rng):
-    """A clear image in which every window has something dark, haze over it, and infrared."""
+    """A clear image in which every window has something dark, haze that hides its top, and infrared."""
     clear = np.kron(rng.integers(0, 2, (12, 16, 3)), np.ones((4, 4, 1))) * 200.0
     clear += rng.integers(0, 20, clear.shape)
-    t = np.linspace(0.4, 0.9, clear.shape[0])[:, None, None]
+    t = np.linspace(0.02, 0.9, clear.shape[0])[:, None, None]
     hazy = clear * t + 230 * (1 - t)
     infrared = rng.integers(0, 256, clear.shape[:2])
     return tuple(np.rint(image).astype(np.uint8) for image in (clear, hazy, infrared))
@@ -39,7 +39,8 @@ def test_dehazing_is_that_of_the_device_ops(scene):
 def test_dehazing_brings_the_clear_image_back_and_leaves_it_alone(scene):
     clear, hazy, _ = (image.astype(float) for image in scene)
     restored = remove_haze(scene[1]).astype(float)
-    assert np.abs(restored - clear).mean() < 0.5 * np.abs(hazy - clear).mean()
+    seen = slice(len(clear) // 3, None)  # rows above, there is less left than the prior gives back
+    assert np.abs(restored - clear)[seen].mean() < 0.6 * np.abs(hazy - clear)[seen].mean()
     assert np.abs(remove_haze(scene[0]).astype(float) - clear).mean() < 12
 
 

@@ -1,0 +1,82 @@
+"""What `iassf evaluate` leaves behind: images, files of results, tables on the terminal."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from iassf_jax.core.atomic import written_aside
+from iassf_jax.core.images import write_image
+from iassf_jax.evaluation import baselines, tables
+from iassf_jax.evaluation.evaluate import Evaluation, Pictures
+from iassf_jax.evaluation.scenes import Scene
+from iassf_jax.metrics import METRICS
+from iassf_jax.metrics.folders import Measurements
+from iassf_jax.metrics.report import rank, shown, summaries
+
+FILES = ("per_image.csv", "restored.csv", "summary.json", "tables.md")
+KINDS = ("fused", "restored", "haze", "hazy", "baselines")
+_STYLES = {1: "bold green", 2: "underline"}
+_ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
+
+
+def image_writer(output: Path, kinds: tuple[str, ...]) -> Callable[[Scene, Pictures], None]:
+    """Return what writes the images of a scene to OUTPUT/KIND/DATA/NAME.png, baselines by their names."""
+
+    def write(scene: Scene, pictures: Pictures) -> None:
+        folder = scene.data.strip("/.").replace("/", "_").replace(":", "_")
+        for kind, image in pictures.items():
+            if kind in kinds or (kind in baselines.ALL and "baselines" in kinds):
+                write_image(output / kind / folder / f"{scene.name}.png", image)
+
+    return write
+
+
+def write_results(
+    folder: Path, evaluation: Evaluation, settings: Mapping[str, Any], models: Mapping[str, str]
+) -> None:
+    """Write `FILES`; see `tables.summary_json` for the arguments."""
+    contents = (
+        tables.images_csv(evaluation, "fusion"),
+        tables.images_csv(evaluation, "restoration"),
+        tables.summary_json(evaluation, settings, models),
+        tables.tables_markdown(evaluation),
+    )
+    for name, content in zip(FILES, contents, strict=True):
+        with written_aside(folder / name) as path:
+            path.write_text(content, encoding="utf-8")
+
+
+def print_results(console: Console, evaluation: Evaluation, folder: Path) -> None:
+    """Print the means over all scenes, where the rest is, and what failed."""
+    for title, run in (("fused", evaluation.fusion), ("restored", evaluation.restoration)):
+        table = _means(run)
+        # A table wider than the terminal is better read in a pager than squeezed.
+        wide = Measurement.get(console, console.options.update(width=10_000), table).maximum
+        console.print(f"{title}: means over {len(run.names)} images", highlight=False)
+        console.print(table, width=wide, crop=False)
+    run = evaluation.fusion
+    say = [f"tables, per-image values, intervals and strata: {folder}"]
+    say += [f"no value: {METRICS[name].title}: {why}" for name, why in run.not_computed.items()]
+    say += [f"{len(run.problems)} scenes failed:"] * bool(run.problems)
+    say += [f"  {problem}" for problem in run.problems]
+    for line in say:
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def _means(run: Measurements) -> Table:
+    means = summaries(run)
+    table = Table("method")
+    for metric in run.metrics:
+        table.add_column(f"{METRICS[metric].title} {_ARROWS[METRICS[metric].direction]}", justify="right")
+    for method, row in means.items():
+        cells = []
+        for metric in run.metrics:
+            style = _STYLES.get(rank(means, method, metric))
+            text = shown(row[metric].mean)
+            cells.append(f"[{style}]{text}[/]" if style else text)
+        table.add_row(method, *cells)
+    return table
