@@ -20,7 +20,7 @@ LAYERS = (
 )
 RANK = {name: i for i, layer in enumerate(LAYERS) for name in ([layer] if isinstance(layer, str) else layer)}
 HEAVY = ("tensorflow", "torch", "ray", "gradio", "matplotlib", "pyiqa", "onnx")
-DEVICE_SIDE = ("augment", "haze", "resident")
+DEVICE_SIDE = ("augment", "degradations", "haze", "resident")
 
 
 def imported(path: Path) -> set[str]:
