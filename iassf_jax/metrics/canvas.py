@@ -144,7 +144,8 @@ def canvases(sizes: Iterable[tuple[int, int]]) -> dict[tuple[int, int], tuple[in
     left = sorted(set(sizes), key=math.prod, reverse=True)
     chosen: dict[tuple[int, int], tuple[int, int]] = {}
     while left:
-        canvas, sharing = left[0], []
+        canvas = left[0]
+        sharing: list[tuple[int, int]] = []
         for size in left:
             both = (max(canvas[0], size[0]), max(canvas[1], size[1]))
             if math.prod(both) <= 4 * min(math.prod(s) for s in (*sharing, size)):
