@@ -108,7 +108,8 @@ def released_model() -> ConfigDict:
     model.num_prompts = 5  # prompts in each pool
     model.num_fusion_blocks = 5  # M, odd: 1, 3, 5 or 7
     model.window = 8  # side of an attention window, pixels
-    model.dtype = "float32"  # of the computation: "float32" or "bfloat16"
+    model.dtype = "float32"  # of the computation: "float32", "bfloat16" or "float16"
+    model.remat = False  # recompute blocks in the backward pass: less memory, a third more time
     return model
 
 

@@ -1,6 +1,7 @@
 """What lies under a run's `checkpoints/` folder, and how Orbax is asked to read and write it."""
 
 import contextlib
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging as absl_logging
 from flax import serialization, traverse_util
 from orbax.checkpoint import checkpoint_managers as policies
 
@@ -21,6 +23,16 @@ RECORDS = ("iterator", "config", "versions")  # items that hold JSON
 _SHOWN = 5  # differences listed in an error
 _REASON = 400  # characters of a storage error that are shown
 _ADVICE = "Other steps are untouched: free space or delete a damaged step's folder, then start again"
+
+
+class _Expected(logging.Filter):
+    """Drops Orbax's warning about steps without metrics: not every checkpoint follows a validation."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "tracked_metric" not in record.getMessage()
+
+
+absl_logging.get_absl_logger().addFilter(_Expected())
 
 
 def open_steps(folder: Path, options: ocp.CheckpointManagerOptions) -> ocp.CheckpointManager:

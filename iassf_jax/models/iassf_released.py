@@ -18,11 +18,12 @@ from iassf_jax.models.inputs import check_inputs, pad_density
 from iassf_jax.models.layers.gating import SelectiveKernelFusion
 from iassf_jax.models.layers.initializers import block_gain, torch_conv, torch_dense
 from iassf_jax.models.layers.resizing import PatchMerge, PatchSplit, ReflectConv
-from iassf_jax.models.layers.windowed_attention import EncoderBlock, MainLayer, embed_prompt
+from iassf_jax.models.layers.windowed_attention import EncoderBlock, MainLayer, embed_prompt, maybe_remat
 from iassf_jax.models.prompts import mix_prompts, pool_init
 from iassf_jax.models.released_fusion import FusionNetwork
 from iassf_jax.ops.padding import crop, pad_to_multiple, spatial_size
 
+DTYPES = ("float32", "bfloat16", "float16")
 Image = Float[Array, "b h w 3"]
 Taps = dict[str, Array]
 
@@ -52,6 +53,12 @@ class IassfReleased(nn.Module):
     num_fusion_blocks: int = 5  # M, odd: 1, 3, 5 (released) or 7
     window: int = 8  # side of an attention window, pixels
     dtype: str = "float32"  # of the computation; parameters, norms, softmax and density stay float32
+    remat: bool = False  # recompute blocks in the backward pass: less memory, a third more time
+
+    def __post_init__(self):
+        if self.dtype not in DTYPES:
+            raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -104,6 +111,7 @@ class IassfReleased(nn.Module):
             num_prompts=self.num_prompts,
             window=self.window,
             dtype=jnp.dtype(self.dtype),
+            remat=self.remat,
             name="dehaze",
         )
 
@@ -115,6 +123,7 @@ class IassfReleased(nn.Module):
             num_prompts=self.num_prompts,
             window=self.window,
             dtype=jnp.dtype(self.dtype),
+            remat=self.remat,
             name="fusion",
         )
 
@@ -132,13 +141,14 @@ class DehazeNetwork(nn.Module):
     num_prompts: int
     window: int
     dtype: Any
+    remat: bool = False
 
     @nn.compact
     def __call__(
         self, hazy: Image, infrared: Image, haze_density: Float[Array, "b h w"] | None
     ) -> tuple[Image, Image, Taps]:
         c0 = self.embed_dims[0]
-        encoder = EncoderBlock(c0, self.window, self.dtype, name="restormer_encoder")
+        encoder = maybe_remat(EncoderBlock, self.remat)(c0, self.window, self.dtype, name="restormer_encoder")
         visible_feature, visible_taps = encoder(hazy.astype(self.dtype))
         infrared_feature, infrared_taps = encoder(infrared.astype(self.dtype))
         infrared3 = torch_dense(3, c0, name="conv24_3", dtype=self.dtype)(infrared_feature)
@@ -202,6 +212,7 @@ class DehazeNetwork(nn.Module):
             window=self.window,
             gain=block_gain(sum(self.depths)),
             dtype=self.dtype,
+            remat=self.remat,
             name=f"layer{number}",
         )
         x, blocks = layer(x)

@@ -7,7 +7,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from iassf_jax.models.layers.initializers import torch_conv, torch_dense
-from iassf_jax.models.layers.windowed_attention import EncoderBlock, embed_prompt
+from iassf_jax.models.layers.windowed_attention import EncoderBlock, embed_prompt, maybe_remat
 from iassf_jax.models.prompts import mix_prompts, pool_init
 from iassf_jax.ops.padding import spatial_size
 from iassf_jax.ops.resize import resize_bilinear
@@ -29,6 +29,7 @@ class FusionNetwork(nn.Module):
     num_prompts: int
     window: int
     dtype: Any
+    remat: bool = False
 
     @nn.compact
     def __call__(self, visible: Image, infrared: Image) -> tuple[Image, Taps]:
@@ -67,7 +68,8 @@ class FusionNetwork(nn.Module):
         return self.width * 2 ** (stage - 1)
 
     def _block(self, x: Float[Array, "b h w c"], stage: int, name: str) -> Float[Array, "b h w f"]:
-        return EncoderBlock(self._width(stage), self.window, self.dtype, name=name)(x)[0]
+        block = maybe_remat(EncoderBlock, self.remat)
+        return block(self._width(stage), self.window, self.dtype, name=name)(x)[0]
 
     def _prompts(self, visible: Image, infrared: Image) -> tuple[tuple[list[Array], list[Array]], Taps]:
         """Every stage's prompt: its own 1x1 convolution of the one base prompt, resized to the stage."""

@@ -231,3 +231,31 @@ def test_bad_settings_and_shapes_are_named():
         check_inputs(hazy, infrared[:, 1:])
     with pytest.raises(InputError, match="too small"):
         check_inputs(hazy[:, :15], infrared[:, :15])
+
+
+def test_float16_stays_close():
+    hazy, infrared = (jnp.linspace(0, 1, 16 * 16 * 3).reshape(1, 16, 16, 3) for _ in range(2))
+    full, half = (models.create("iassf_released", dtype=d, **FIELDS) for d in ("float32", "float16"))
+    variables = jax.jit(full.init)(jax.random.key(0), hazy, infrared)
+    a, b = (jax.jit(m.apply)(variables, hazy, infrared)["fused"] for m in (full, half))
+    np.testing.assert_allclose(a, b, atol=0.02)
+
+
+def test_remat_keeps_parameters_results_and_gradients():
+    hazy, infrared = (jnp.linspace(0, 1, 16 * 16 * 3).reshape(1, 16, 16, 3) for _ in range(2))
+    plain, remat = (models.create("iassf_released", remat=flag, **FIELDS) for flag in (False, True))
+    variables = jax.jit(plain.init)(jax.random.key(0), hazy, infrared)
+    assert jax.eval_shape(remat.init, jax.random.key(0), hazy, infrared) == jax.eval_shape(lambda: variables)
+
+    def loss(model, variables):
+        return (model.apply(variables, hazy, infrared)["fused"] ** 2).mean()
+
+    a, b = (jax.jit(jax.value_and_grad(lambda v, m=m: loss(m, v)))(variables) for m in (plain, remat))
+    np.testing.assert_allclose(a[0], b[0], rtol=1e-5)
+    for x, y in zip(jax.tree.leaves(a[1]), jax.tree.leaves(b[1]), strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-5)
+
+
+def test_an_unknown_dtype_is_refused():
+    with pytest.raises(ConfigError, match="float32, bfloat16, float16"):
+        models.create("iassf_released", dtype="float8")

@@ -221,18 +221,24 @@ class MainLayer(nn.Module):
     window: int
     gain: float
     dtype: Any
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> tuple[Float[Array, "b h w c"], list[Array]]:
         blocks = []
         for index, attends in enumerate(attention_blocks(self.depth, self.attn_ratio)):
             shift = self.window // 2 if index % 2 else 0
-            x = MainBlock(
+            x = maybe_remat(MainBlock, self.remat)(
                 self.heads, self.mlp_ratio, attends, shift, self.window, self.gain, self.dtype,
                 name=f"blocks_{index}",
             )(x)  # fmt: skip
             blocks.append(x)
         return x, blocks
+
+
+def maybe_remat(block: type[nn.Module], remat: bool) -> type[nn.Module]:
+    """Return a block that is recomputed in the backward pass if `remat` says so; same parameters."""
+    return nn.remat(block) if remat else block
 
 
 def attention_blocks(depth: int, ratio: float) -> list[bool]:
