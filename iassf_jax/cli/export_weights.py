@@ -1,6 +1,9 @@
-"""Write the weights of an `iassf_released` network as a PyTorch checkpoint that the released code loads.
+"""Write weights to one file: a run's or packaged ones as .safetensors, or as PyTorch reads them.
 
-iassf export-weights --weights W.safetensors --output IASSF.pth
+    iassf export-weights --weights runs/lite --output lite.safetensors --dtype float16
+    iassf export-weights --weights W.safetensors --output IASSF.pth        # iassf_released only
+
+Of a run the newest checkpoint is taken, with the running mean of the parameters where it has one.
 """
 
 import argparse
@@ -10,14 +13,21 @@ from rich.console import Console
 
 from iassf_jax.checkpoints.sources import load_pretrained
 from iassf_jax.checkpoints.torch_import import export_torch
+from iassf_jax.checkpoints.weights import DTYPES, save_weights
 from iassf_jax.cli.outputs import refuse_existing
-from iassf_jax.core.errors import CheckpointError
+from iassf_jax.core.errors import CheckpointError, InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--weights", required=True, help="packaged name, weights file, or workdir of a run")
-    parser.add_argument("--output", required=True, type=Path, help="file to write: .pth, or .npz")
+    parser.add_argument(
+        "--output", required=True, type=Path, help="file to write: .safetensors, .pth, or .npz"
+    )
+    parser.add_argument("--dtype", choices=sorted(DTYPES), default="float32", help="in a .safetensors file")
+    parser.add_argument(
+        "--info", action="append", default=[], metavar="KEY=TEXT", help="stored with a .safetensors file"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
 
 
@@ -25,10 +35,22 @@ def run(args: argparse.Namespace) -> int:
     """Load, convert, write; 0 when the file is written."""
     refuse_existing(args.output, overwrite=args.overwrite)
     model, variables = load_pretrained(args.weights)
-    if model["name"] != "iassf_released":
+    if args.output.suffix == ".safetensors":
+        info = dict(_pair(text) for text in args.info)
+        save_weights(args.output, model=model, variables=variables, info=info, dtype=args.dtype)
+    elif model["name"] != "iassf_released":
         raise CheckpointError(
-            f"{args.weights} holds the network {model['name']!r}: only iassf_released has a PyTorch layout"
+            f"{args.weights} holds the network {model['name']!r}: only iassf_released has a PyTorch layout; "
+            "a .safetensors file holds any"
         )
-    export_torch(variables, args.output, window=model.get("window", 8))
+    else:
+        export_torch(variables, args.output, window=model.get("window", 8))
     Console().print(f"wrote {args.output} ({args.output.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
     return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not (key and separator):
+        raise InputError(f"--info {text}: expected KEY=TEXT")
+    return key, value

@@ -22,7 +22,13 @@ from iassf_jax.core.images import InfraredRange, to_uint8
 from iassf_jax.inference.buckets import Size, pad_image
 from iassf_jax.inference.inputs import SMALLEST_SIDE, PreparedPair, format_size, prepare_pair
 from iassf_jax.inference.programs import estimate_density, fuse_tile, fuse_whole
-from iassf_jax.inference.tiling import SMALLEST_TILE, count_tiles, map_tiles, tile_for_memory
+from iassf_jax.inference.tiling import (
+    BYTES_PER_PIXEL,
+    SMALLEST_TILE,
+    count_tiles,
+    map_tiles,
+    tile_for_memory,
+)
 
 _OVERLAP_SHARE = 8  # tiles overlap by an eighth of their side
 
@@ -78,7 +84,9 @@ class Fuser:
         if batch < 1:
             raise InputError(f"batch {batch}: expected at least 1")
         self.ir_range = ir_range
-        self.tile = tile or tile_for_memory()
+        self.tile = tile or tile_for_memory(
+            bytes_per_pixel=getattr(model, "bytes_per_pixel", BYTES_PER_PIXEL)
+        )
         self._batch = batch
         self._rows: jax.sharding.NamedSharding | None = None
         if len(devices) > 1:

@@ -21,13 +21,13 @@ SMALLEST_TILE = 64
 _WEIGHT_STEPS = 4096
 
 
-def tile_for_memory(budget: float = MEMORY_BUDGET) -> int:
+def tile_for_memory(budget: float = MEMORY_BUDGET, *, bytes_per_pixel: float = BYTES_PER_PIXEL) -> int:
     """Return the side, a multiple of 64, of the largest square tile whose forward pass fits `budget` bytes.
 
-    The networks need up to 3.5 kB for each pixel in float32, whatever the size of the image: the default
-    budget of 4 GiB gives 1088 pixels.
+    Networks at full resolution need up to 3.5 kB for each pixel in float32, whatever the size of the image:
+    the default budget of 4 GiB gives 1088 pixels.
     """
-    side = int((budget / BYTES_PER_PIXEL) ** 0.5)
+    side = int((budget / bytes_per_pixel) ** 0.5)
     return max(SMALLEST_TILE, side // TILE_MULTIPLE * TILE_MULTIPLE)
 
 

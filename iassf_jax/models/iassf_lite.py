@@ -7,6 +7,8 @@ What the fused image should be is the larger of restored and infrared (the loss'
 departure from it is smooth, and is enlarged as well.
 """
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -33,6 +35,8 @@ class IassfLite(IassfReleased):
     working_side: int = 128  # longer side of the reduced image, pixels; smaller images stay as they are
     guide_size: int = 7  # side of the windows of the fit, reduced pixels
     guide_epsilon: float = 1e-5  # variance of the hazy image below which a window counts as flat
+
+    bytes_per_pixel: ClassVar[int] = 250  # temporaries of a forward pass; the network itself sees few pixels
 
     def __call__(
         self,

@@ -11,6 +11,7 @@ from iassf_jax.checkpoints import load_pretrained
 from iassf_jax.checkpoints.named_arrays import read_named_arrays, write_named_arrays
 from iassf_jax.checkpoints.released_names import BUFFER, relative_positions
 from iassf_jax.checkpoints.released_structure import released_shapes
+from iassf_jax.checkpoints.weights import read_header
 from iassf_jax.cli import info
 from iassf_jax.cli.main import main
 
@@ -103,6 +104,20 @@ def test_only_the_released_network_is_exported(tmp_path, capsys, monkeypatch):
     )
     assert main(["export-weights", "--weights", "w", "--output", str(tmp_path / "a.pth")]) == 2
     assert "only iassf_released" in capsys.readouterr().err
+
+
+def test_weights_are_written_small_and_with_what_is_said_of_them(released, tmp_path, capsys):
+    small = tmp_path / "small.safetensors"
+    words = ["--weights", str(released), "--output", str(small), "--dtype", "float16"]
+    assert main(["export-weights", *words, "--info", "data=MSRS", "--info", "steps=10=ten"]) == 0
+    header = read_header(small)
+    assert (header.dtype, header.info) == ("float16", {"data": "MSRS", "steps": "10=ten"})
+    full, half = (
+        load_pretrained(path)[1]["params"]["dehaze"]["skip0"]["kernel"] for path in (released, small)
+    )
+    np.testing.assert_array_equal(half, full.astype(np.float16).astype(np.float32))
+    assert main(["export-weights", *words, "--overwrite", "--info", "nothing"]) == 2
+    assert "expected KEY=TEXT" in capsys.readouterr().err
 
 
 def test_info_lists_versions_devices_and_networks(capsys, monkeypatch):
