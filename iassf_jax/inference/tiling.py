@@ -21,7 +21,7 @@ SMALLEST_TILE = 64
 _WEIGHT_STEPS = 4096
 
 
-def tile_for_memory(budget: float = MEMORY_BUDGET, *, bytes_per_pixel: float = BYTES_PER_PIXEL) -> int:
+def tile_for_memory(budget: float = MEMORY_BUDGET, *, bytes_per_pixel: float | int = BYTES_PER_PIXEL) -> int:
     """Return the side, a multiple of 64, of the largest square tile whose forward pass fits `budget` bytes.
 
     Networks at full resolution need up to 3.5 kB for each pixel in float32, whatever the size of the image:
