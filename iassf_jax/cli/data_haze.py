@@ -1,11 +1,13 @@
 """Write hazy copies of clear images: GT/, hazy/, IR/ and haze.jsonl with the parameters of every image.
 
     iassf data haze --input data/MSRS/train --output data/hazy --preset physical --seed 1
+    iassf data haze --input roadscene:train --output data/roadscene_hazy
     iassf data haze --input DATA --output OUT --preset "reside_ots:2,clear:1" \\
         --depth DATA/depth --depth-kind distance --depth-scale 0.01
 
-The input has GT/ (clear) and IR/ with equal names. The haze of an image depends on its name, its content and
-the seed, not on the other images. Images that cannot be used are named at the end (exit code 1).
+The input has GT/ (clear) and IR/ with equal names, or is a built set. The haze of an image depends on its
+name, its content and the seed, not on the other images. Images that cannot be used are named at the end (exit
+code 1).
 """
 
 import argparse
@@ -18,11 +20,12 @@ from data_pipelines.decode import ImageError
 from data_pipelines.depth_files import FARTHEST, NEAREST, list_depth_files
 from data_pipelines.haze import PRESETS, as_mixture
 from data_pipelines.haze.pseudo_depth import KINDS
-from data_pipelines.triplets import list_triplets
+from data_pipelines.sets.stored import default_data_dir
 from iassf_jax.cli.haze_folder import PARAMETERS, DepthFolder, write_hazy_copies
+from iassf_jax.cli.haze_sources import list_clear_scenes
 from iassf_jax.cli.progress import progress_bar
 from iassf_jax.core.compilation import enable_compilation_cache
-from iassf_jax.core.errors import InputError
+from iassf_jax.core.errors import InputError, MissingDependencyError
 
 _FAILURES_SHOWN = 20
 
@@ -31,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `iassf data haze`."""
     add = parser.add_argument
     presets = "; ".join(f"{name} ({preset.source})" for name, preset in PRESETS.items())
-    add("--input", type=Path, required=True, metavar="D", help="folder with GT/ and IR/")
+    add("--input", required=True, metavar="D|NAME:SPLIT", help="folder with GT/ and IR/, or a built set")
     add("--output", type=Path, required=True, metavar="D", help="folder to write")
     add("--preset", default="physical", metavar="P", help=f"a recipe, or NAME:WEIGHT,...; {presets}")
     add("--seed", type=int, default=0, metavar="N", help="same seed, same haze (default: %(default)s)")
@@ -55,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="metres; distances are clipped to them, a disparity is spread over them (default: %(default)s)",
     )
+    add("--data-dir", type=Path, metavar="D", help=f"folder of built sets (default: {default_data_dir()})")
     add("--limit", type=int, metavar="N", help="only the first so many scenes")
     add(
         "--overwrite", action="store_true", help="write into a folder that is not empty; replaces equal names"
@@ -69,15 +73,17 @@ def run(args: argparse.Namespace) -> int:
     if args.limit is not None and args.limit < 1:
         raise InputError(f"--limit {args.limit}: expected at least 1")
     try:
-        triplets = list_triplets(args.input, require_hazy=False)[: args.limit]
+        scenes = list_clear_scenes(args.input, data_dir=args.data_dir)[: args.limit]
         depth = _depth(args)
+    except ImportError as error:
+        raise MissingDependencyError(str(error)) from error
     except ImageError as error:
         raise InputError(str(error)) from error
     _check_output(args)
     enable_compilation_cache()
     with progress_bar("images") as update:
         lines, failures = write_hazy_copies(
-            triplets,
+            scenes,
             args.output,
             haze=haze,
             seed=args.seed,
@@ -112,7 +118,7 @@ def _check_output(args: argparse.Namespace) -> None:
     output = args.output
     if output.exists() and not output.is_dir():
         raise InputError(f"--output {output} is a file, expected a folder")
-    if output.is_dir() and output.samefile(args.input):
+    if output.is_dir() and Path(args.input).is_dir() and output.samefile(args.input):
         raise InputError(f"--output {output} is the input folder: give another one")
     if output.is_dir() and any(output.iterdir()) and not args.overwrite:
         raise InputError(f"{output} is not empty: give another --output, or --overwrite to write into it")

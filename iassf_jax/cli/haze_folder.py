@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from data_pipelines.decode import ImageError, read_visible
+from data_pipelines.decode import ImageError, decode_visible
 from data_pipelines.depth_files import read_depth
 from data_pipelines.haze import Mixture, synthesize_with_parameters
 from data_pipelines.haze.presets import NEEDS_DEPTH
 from data_pipelines.haze.pseudo_depth import Kind
-from data_pipelines.triplets import Triplet
+from iassf_jax.cli.haze_sources import ClearScene
 from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.errors import InputError
 from iassf_jax.core.images import write_image
@@ -35,7 +34,7 @@ class DepthFolder:
 
 
 def write_hazy_copies(
-    triplets: Sequence[Triplet],
+    scenes: Sequence[ClearScene],
     output: Path,
     *,
     haze: Mixture,
@@ -46,7 +45,7 @@ def write_hazy_copies(
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     """Write GT/, hazy/ and IR/ below `output`, and `PARAMETERS` with one JSON object per image.
 
-    Clear and infrared files are copied as they are, hazy ones are PNG. The haze of a scene is a function of
+    Clear and infrared files are kept byte for byte, hazy ones are PNG. The haze of a scene is a function of
     its name, its clear image and the seed. What can be written is written; the parameters last, also when the
     work is interrupted.
 
@@ -57,12 +56,12 @@ def write_hazy_copies(
     failures: list[tuple[str, str]] = []
     synthesis = _Synthesis(haze, seed, pseudo_depth)
     try:
-        for done, triplet in enumerate(triplets, start=1):
+        for done, scene in enumerate(scenes, start=1):
             try:
-                lines.append(_write_scene(triplet, output, synthesis, depth))
+                lines.append(_write_scene(scene, output, synthesis, depth))
             except (ImageError, InputError) as error:
-                failures.append((triplet.name, str(error)))
-            progress(done, len(triplets))
+                failures.append((scene.name, str(error)))
+            progress(done, len(scenes))
     finally:
         with written_aside(output / PARAMETERS) as aside:
             aside.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -110,13 +109,14 @@ class _Synthesis:
 
 
 def _write_scene(
-    triplet: Triplet, output: Path, synthesis: _Synthesis, depth: DepthFolder | None
+    scene: ClearScene, output: Path, synthesis: _Synthesis, depth: DepthFolder | None
 ) -> dict[str, Any]:
-    clear = read_visible(triplet.clear)
-    hazy, line = synthesis(triplet.name, clear, _read_depth(triplet.name, clear, depth))
-    _copy(triplet.infrared, output / "IR" / triplet.infrared.name)
-    _copy(triplet.clear, output / "GT" / triplet.clear.name)
-    write_image(output / "hazy" / f"{triplet.name}.png", hazy)
+    stored, infrared = scene.read()
+    clear = decode_visible(stored, name=scene.clear)
+    hazy, line = synthesis(scene.name, clear, _read_depth(scene.name, clear, depth))
+    _write(output / "IR" / scene.infrared, infrared)
+    _write(output / "GT" / scene.clear, stored)
+    write_image(output / "hazy" / f"{scene.name}.png", hazy)
     return line
 
 
@@ -132,6 +132,6 @@ def _read_depth(name: str, clear: np.ndarray, depth: DepthFolder | None) -> np.n
     return metres
 
 
-def _copy(source: Path, target: Path) -> None:
+def _write(target: Path, content: bytes) -> None:
     with written_aside(target) as aside:
-        shutil.copyfile(source, aside)
+        aside.write_bytes(content)

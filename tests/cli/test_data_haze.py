@@ -10,6 +10,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from data_pipelines.decode import read_visible
 from data_pipelines.haze import fit_released
+from data_pipelines.sets.build import build_set
 from data_pipelines.triplets import list_triplets, read_triplet
 from iassf_jax.cli.main import main
 
@@ -100,6 +101,15 @@ def test_haze_depends_on_name_and_seed_only(clear, tmp_path):
     assert run(clear, tmp_path / "fewer", *recipe, "--seed", 1, "--limit", 1) == 0
     (name,) = images(tmp_path / "fewer")
     assert images(tmp_path / "fewer")[name] == images(tmp_path / "a")[name]
+
+
+def test_a_built_set_gives_what_its_folder_gives(clear, tmp_path):
+    build_set("folder", clear, data_dir=tmp_path / "sets", name="mine")
+    assert run(clear, tmp_path / "a", "--preset", "uniform") == 0
+    assert run("mine:train", tmp_path / "b", "--preset", "uniform", "--data-dir", tmp_path / "sets") == 0
+    for folder in ("GT", "hazy", "IR"):
+        files = [{p.name: p.read_bytes() for p in (tmp_path / out / folder).iterdir()} for out in "ab"]
+        assert files[0] == files[1]
 
 
 def test_depth_of_files(clear, tmp_path):
