@@ -13,6 +13,11 @@ from iassf_jax.metrics.table import METRICS
 
 Summaries = Mapping[str, Mapping[str, Summary]]  # method -> metric -> summary
 _ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
+_LATEX_SPECIAL = {character: "\\" + character for character in "_&%$#{}"} | {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+}
 _LATEX_ARROWS = {"higher": r"$\uparrow$", "lower": r"$\downarrow$", "none": ""}
 
 
@@ -78,7 +83,7 @@ def to_latex(table: Summaries) -> str:
     """A booktabs table; the best in bold, the second best underlined."""
     metrics = list(next(iter(table.values())))
     titles = [
-        f"{_latex_text(METRICS[m].title)} {_LATEX_ARROWS[METRICS[m].direction]}".strip() for m in metrics
+        f"{latex_text(METRICS[m].title)} {_LATEX_ARROWS[METRICS[m].direction]}".strip() for m in metrics
     ]
     lines = [
         r"\begin{tabular}{l" + "r" * len(metrics) + "}",
@@ -89,7 +94,7 @@ def to_latex(table: Summaries) -> str:
     marks = {1: r"\textbf{{{}}}", 2: r"\underline{{{}}}"}
     for method, row in table.items():
         cells = (marks.get(rank(table, method, m), "{}").format(shown(row[m].mean)) for m in metrics)
-        lines.append(" & ".join([_latex_text(method), *cells]) + r" \\")
+        lines.append(" & ".join([latex_text(method), *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
@@ -110,8 +115,9 @@ def shown(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
 
 
-def _latex_text(text: str) -> str:
-    return text.replace("\\", r"\textbackslash ").replace("_", r"\_").replace("&", r"\&").replace("%", r"\%")
+def latex_text(text: str) -> str:
+    """Return text in which LaTeX reads no commands."""
+    return "".join(_LATEX_SPECIAL.get(character, character) for character in text)
 
 
 def _without_nan(content):

@@ -1,0 +1,1 @@
+"""Reports of evaluations, runs and sweeps: statistics, tables, figures, image panels and a page of HTML."""

@@ -1,0 +1,214 @@
+"""Finds and reads what a report is about: per-image values in folders of evaluations, runs and sweeps.
+
+`iassf measure` and `iassf evaluate` write `per_image.csv` (and `restored.csv`), a run has `config.json` and
+`metrics.jsonl`, a point of a sweep also `point.json` with what distinguishes it.
+"""
+
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from iassf_jax.core.errors import InputError
+from iassf_jax.metrics import METRICS
+
+PARTS = {"fusion": "per_image.csv", "restoration": "restored.csv"}
+_SEED = "seed"
+# Options that say where things are and how often something is written, not what is computed.
+_NO_DIFFERENCE: tuple[str, ...] = (
+    "data.train",
+    "data.val",
+    "log_every",
+    "eval_every",
+    "images_every",
+    "checkpoint_every",
+)
+_NO_DIFFERENCE += ("writers", "images_count", "keep_last", "best_metric", "best_mode")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A training run: its folder, options by dotted names, and its validation, one mapping for each step."""
+
+    folder: Path
+    options: Mapping[str, Any]
+    history: Sequence[Mapping[str, float]]
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return int(self.options.get(_SEED, 0))
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """The network's name and fields."""
+        return {
+            key.removeprefix("model."): value
+            for key, value in self.options.items()
+            if key.startswith("model.")
+        }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+    """The values of one method in one folder.
+
+    Attributes:
+      folder: of the evaluation.
+      source: label of the folder that the report was given.
+      part: "fusion" or "restoration".
+      method: as in the file.
+      images: names, "DATA/NAME" where the data set is known.
+      metrics: names of the columns.
+      values: [image, metric]; NaN where there is none.
+      run: that the weights come from, if it is known.
+      of_run: whether the run has a part in the values; False for rivals that know nothing of it.
+    """
+
+    folder: Path
+    source: str
+    part: str
+    method: str
+    images: tuple[str, ...]
+    metrics: tuple[str, ...]
+    values: Float[np.ndarray, "n m"]
+    run: Run | None
+    of_run: bool
+
+
+def read_results(sources: Mapping[str, Path]) -> list[Result]:
+    """Return the results below each of the folders, in the order of their paths.
+
+    Raises:
+      InputError: a folder is missing or holds no evaluation, or a file cannot be read.
+    """
+    results: list[Result] = []
+    for label, folder in sources.items():
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder")
+        found = [
+            result
+            for part, name in PARTS.items()
+            for path in sorted(folder.rglob(name))
+            for result in _read(path, label, part, folder)
+        ]
+        if not found:
+            raise InputError(
+                f"{folder} holds no {PARTS['fusion']}: run iassf evaluate --weights W --data D with --output "
+                f"{folder / 'evaluation'}, or iassf measure"
+            )
+        results += found
+    return results
+
+
+def read_runs(sources: Mapping[str, Path]) -> list[Run]:
+    """Return the runs in and below the folders, whether they were evaluated or not."""
+    folders = {path.parent for folder in sources.values() for path in folder.rglob("config.json")}
+    return [read_run(folder) for folder in sorted(folders) if (folder / "metrics.jsonl").exists()]
+
+
+def read_run(folder: Path) -> Run:
+    """Return the run of a folder with config.json, or of a point of a sweep with point.json.
+
+    Raises:
+      InputError: a file cannot be read.
+    """
+    if (folder / "config.json").exists():
+        tree = _json(folder / "config.json")
+    else:
+        tree = _json(folder / "point.json")["config"]
+    history = []
+    log = folder / "metrics.jsonl"
+    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            break  # the last line of a run that was killed
+        if entry.get("kind") == "eval":
+            history.append(
+                {key: float(value) for key, value in entry.items() if isinstance(value, int | float)}
+            )
+    return Run(folder, dict(_flat(tree)), history)
+
+
+def differences(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Return the options in which runs differ, the seed and what changes no value left out."""
+    names = dict.fromkeys(name for run in runs for name in run.options)
+    return tuple(
+        name
+        for name in names
+        if name != _SEED
+        and name not in _NO_DIFFERENCE
+        and len({json.dumps(run.options.get(name), default=str) for run in runs}) > 1
+    )
+
+
+def _read(path: Path, source: str, part: str, top: Path) -> Iterator[Result]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    columns = tuple(rows[0]) if rows else ()
+    metrics = tuple(name for name in columns if name in METRICS)
+    if not metrics or not {"method", "name"} <= set(columns):
+        raise InputError(f"{path}: expected the columns method, name and metrics, got {', '.join(columns)}")
+    run = _run_above(path.parent, top)
+    network = _network(path.parent)
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == method]
+        values = np.array([[_number(path, row[metric]) for metric in metrics] for row in own])
+        images = tuple("/".join(filter(None, (row.get("data"), row["name"]))) for row in own)
+        own_name = method.startswith("restored+") or method == (network or (run and run.model["name"]))
+        of_run = run is not None and own_name
+        yield Result(path.parent, source, part, method, images, metrics, values, run, of_run)
+
+
+def _run_above(folder: Path, top: Path) -> Run | None:
+    """The run that an evaluation lies in, or whose weights its summary names."""
+    for parent in (folder, *folder.parents):
+        if (parent / "config.json").exists() or (parent / "point.json").exists():
+            return read_run(parent)
+        if parent == top:
+            break
+    weights = _settings(folder).get("weights")
+    if weights and (Path(weights) / "config.json").exists():
+        return read_run(Path(weights))
+    return None
+
+
+def _network(folder: Path) -> str | None:
+    return _settings(folder).get("model", {}).get("name")
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    summary = folder / "summary.json"
+    return _json(summary).get("settings", {}) if summary.exists() else {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _number(path: Path, text: str | None) -> float:
+    try:
+        return float(text) if text else math.nan
+    except ValueError as error:
+        raise InputError(f"{path}: {text!r} is no number") from error

@@ -1,0 +1,180 @@
+"""`iassf report`: from the files of evaluations, runs and sweeps to tables, figures and a page."""
+
+import csv
+import html.parser
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from iassf_jax.cli.main import main
+from iassf_jax.core.errors import InputError
+from iassf_jax.report.results import read_results
+from iassf_jax.report.rows import make_blocks
+
+METRICS = ("q_mi", "q_cv", "q_pi")
+IMAGES = tuple(f"{i:05d}D" for i in range(6))
+
+
+def _evaluation(folder, methods, *, name="iassf_lite", images=IMAGES):
+    folder.mkdir(parents=True)
+    with (folder / "per_image.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["method", "name", "data", "light", *METRICS])
+        for method, values in methods.items():
+            for image, value in zip(images, values, strict=True):
+                writer.writerow([method, image, "msrs/val", "day", value, 300 - value, ""])
+    (folder / "summary.json").write_text(json.dumps({"settings": {"model": {"name": name}}}))
+
+
+def _run(folder, *, alpha, seed, shift):
+    folder.mkdir(parents=True)
+    config = {"seed": seed, "alpha": alpha, "model": {"name": "iassf_lite"}, "data": {"train": str(folder)}}
+    (folder / "config.json").write_text(json.dumps(config))
+    lines = [{"step": s, "kind": "eval", "restored_psnr": 10.0 + s + alpha} for s in (1, 2)]
+    lines.insert(1, {"step": 1, "kind": "train", "total": 0.5})
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3, ')
+    values = np.arange(6) + shift + 0.1 * seed
+    _evaluation(folder / "evaluation", {"iassf_lite": values, "maximum": np.arange(6) / 7})
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    folder = tmp_path / "sweep"
+    for alpha, shift in ((2.0, 3.0), (0.5, 1.0)):
+        for seed in (0, 1):
+            _run(folder / f"alpha={alpha},seed={seed}", alpha=alpha, seed=seed, shift=shift)
+    return folder
+
+
+def _images(folder, kind, *, names=IMAGES, size=(40, 60)):
+    rng = np.random.default_rng(len(kind))
+    (folder / kind / "msrs_val").mkdir(parents=True)
+    for name in names:
+        image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        Image.fromarray(image).save(folder / kind / "msrs_val" / f"{name}.png")
+
+
+def _report(folder, output, *options):
+    return main(["report", "--workdir", str(folder), "--output", str(output), *options])
+
+
+class _Page(html.parser.HTMLParser):
+    """What is open, what is shown, and what would have to be loaded."""
+
+    void = ("meta", "img", "br", "input", "link")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.sources = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_runs_that_differ_in_the_seed_are_one_row(sweep):
+    block = make_blocks(read_results({"sweep": sweep}))[0]
+    assert [(row.label, row.seeds) for row in block.rows] == [
+        ("alpha=0.5", 2),
+        ("alpha=2.0", 2),
+        ("maximum", 1),
+    ]
+    assert block.images == tuple(f"msrs/val/{name}" for name in IMAGES)
+    np.testing.assert_allclose(block.rows[1].values("q_mi", block.images[:1]), [[3.0], [3.1]])
+
+
+def test_a_sweep_becomes_a_table_beside_the_published_one(sweep, tmp_path, capsys):
+    assert _report(sweep, tmp_path / "out", "--no-figures") == 0
+    assert "report.html" in capsys.readouterr().out.replace("\n", "")
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "| alpha=2.0 | **5.55** ± 0.071 | **294." in text and "± 0.071 | – |" in text
+    assert "Table VIII" in text and "| alpha=5 | 2.03 | 388 | 5.401 |" in text
+    assert "larger than seed noise" in text
+    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").read_text().splitlines()))
+    row = next(r for r in rows if (r["row"], r["metric"]) == ("alpha=2.0", "q_mi"))
+    assert float(row["difference"]) == pytest.approx(2.0) and row["beyond_seed_noise"] == "yes"
+    assert float(row["sd_over_seeds"]) == pytest.approx(0.1 / np.sqrt(2))
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Not computed: Q_PI" in page
+    assert _report(sweep, tmp_path / "out", "--no-figures") == 2  # it exists
+    options = ("--no-figures", "--overwrite", "--reference", "maximum", "--metrics", "q_mi")
+    assert _report(sweep, tmp_path / "out", *options) == 0
+    assert "minus maximum" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_the_page_holds_figures_and_sliders_and_loads_nothing(sweep, tmp_path):
+    pytest.importorskip("matplotlib")
+    evaluation = sweep / "alpha=0.5,seed=0" / "evaluation"
+    for kind in ("hazy", "fused"):
+        _images(evaluation, kind)
+    assert _report(sweep, tmp_path / "out", "--scenes", "3", "--title", "a < b") == 0
+    figures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert {
+        "sweep_alpha.png",
+        "sweep_alpha.svg",
+        "violins_fusion.png",
+        "validation.png",
+        "panel.png",
+    } <= figures
+    panel = np.asarray(Image.open(tmp_path / "out" / "figures" / "panel.png"))
+    assert panel.shape[1] > 2 * 280 and len(np.unique(panel.reshape(-1, 3), axis=0)) > 1000
+    text = (tmp_path / "out" / "report.html").read_text()
+    page = _Page()
+    page.feed(text)
+    assert not page.open
+    assert page.sources and all(source.startswith("data:image/") for source in page.sources)
+    assert page.tags.count("input") == 3  # a slider for each scene
+    assert "<h1>a &lt; b</h1>" in text
+    assert "http" not in text.replace("data:image", "").replace("<!DOCTYPE html>", "")
+
+
+def test_methods_of_several_folders_are_compared(tmp_path):
+    _evaluation(tmp_path / "first", {"fused": np.arange(6.0)}, name="other")
+    _evaluation(tmp_path / "second", {"u2f": np.arange(6.0) + 1}, name="other")
+    _images(tmp_path, "ours")
+    _images(tmp_path, "rival")
+    options = ["--workdir", f"mine={tmp_path / 'first'}", "--workdir", str(tmp_path / "second")]
+    options += ["--images", f"a={tmp_path / 'ours'}", "--images", f"b={tmp_path / 'rival'}", "--no-figures"]
+    assert main(["report", *options, "--output", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "| u2f | **3.5** |" in text and "| fused | <u>2.5</u> |" in text
+    assert "+1 [+1, +1], p < 0.001, seed noise unknown" in text
+
+
+def test_what_cannot_be_reported_is_said(sweep, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    wrong = [
+        ((tmp_path / "none",), "no such folder"),
+        ((tmp_path / "empty",), "iassf evaluate"),
+        ((sweep, "--reference", "alpha=9"), "alpha=0.5, alpha=2.0, maximum"),
+        ((sweep, "--metrics", "q_sf"), "q_sf"),
+        ((sweep, "--scenes", "0"), "at least 1"),
+        ((sweep, "--images", str(tmp_path / "empty")), "no images"),
+    ]
+    for (folder, *options), message in wrong:
+        assert _report(folder, tmp_path / "out", "--no-figures", *options) == 2
+        assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_the_same_run_twice_is_no_second_seed(sweep, tmp_path):
+    _run(tmp_path / "again", alpha=2.0, seed=0, shift=3.0)
+    with pytest.raises(InputError, match="seed 0"):
+        make_blocks(read_results({"sweep": sweep, "again": tmp_path / "again"}))
+
+
+def test_damaged_files_are_named(sweep):
+    path = sweep / "alpha=2.0,seed=1" / "evaluation" / "per_image.csv"
+    text = path.read_text()
+    path.write_text(text.replace("3.1", "3,1x", 1))
+    with pytest.raises(InputError, match="per_image.csv"):
+        read_results({"sweep": sweep})
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="method, name"):
+        read_results({"sweep": sweep})
