@@ -184,7 +184,7 @@ def _haze_options() -> ConfigDict:
 
 def _mesh() -> ConfigDict:
     mesh = ConfigDict()
-    mesh.data = -1  # devices over which batches are split; -1 is all
+    mesh.data = -1  # devices over which batches are split; -1 is all, as far as they divide the batch
     mesh.model = 1  # devices over which single parameters can be split besides
     # Where parameters, moments and averages live: "PATTERN=PLACEMENT", the first pattern found in a path
     # counts; "replicated", "data" (split over the devices of the batch, FSDP), "model" or "data+model".

@@ -51,7 +51,8 @@ def announce(
     goes_on = f" (continues the run in {workdir})" if start else ""
     lines = (
         f"network    {config.model.name}, {sum(counts.values()):,} parameters ({parts})",
-        f"devices    {mesh.shape['data']} x {mesh.shape['model']} (data x model), {', '.join(kinds)}, "
+        f"devices    {mesh.shape['data']} x {mesh.shape['model']} (data x model) of {jax.device_count()}, "
+        f"{', '.join(kinds)}, "
         f"{jax.process_count()} process{'es' if jax.process_count() > 1 else ''}",
         f"data       {data.train}, {data.batch_size} {size}",
         f"haze       {config.haze or 'of the files'}",

@@ -93,7 +93,11 @@ class _Run:
         self.plain = json.loads(to_json(config))  # as it is saved: tuples are lists
         self.allow_changes = allow_changes
         settings.check(config.to_dict())
-        self.mesh = sharding.make_mesh(data=config.mesh.data, model=config.mesh.model)
+        self.mesh = sharding.make_mesh(
+            data=config.mesh.data,
+            model=config.mesh.model,
+            examples=config.data.batch_size // config.accumulate,
+        )
         sharding.check_batch(config.data.batch_size, mesh=self.mesh, accumulate=config.accumulate)
         model = models.create(config.model.to_dict())
         self.task = make_task(model, config.to_dict())

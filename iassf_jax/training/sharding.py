@@ -27,12 +27,14 @@ _SMALL = 2**11  # elements; splitting less costs more in communication than it s
 Rules = Sequence[tuple[re.Pattern[str], str]]
 
 
-def make_mesh(*, data: int = -1, model: int = 1) -> Mesh:
+def make_mesh(*, data: int = -1, model: int = 1, examples: int | None = None) -> Mesh:
     """Return a mesh with axes `data` and `model` over the devices of all processes.
 
     Args:
-      data: devices along `data`; -1 takes all that are there. Fewer than there are is for one process only.
+      data: devices along `data`; -1 takes all that are there, in a run of one process as many of them as
+        divide `examples`. Fewer than there are is for one process only.
       model: devices along `model`.
+      examples: of a micro-batch.
 
     Raises:
       ConfigError: the devices do not make such a mesh.
@@ -44,6 +46,8 @@ def make_mesh(*, data: int = -1, model: int = 1) -> Mesh:
         )
     if data == -1:
         data = max(1, len(devices) // model)
+        if examples is not None and jax.process_count() == 1:
+            data = max(n for n in range(1, data + 1) if examples % n == 0)
     wanted = data * model
     if wanted > len(devices) or (jax.process_count() > 1 and wanted != len(devices)):
         raise ConfigError(f"config.mesh asks for {data} x {model} devices; there are {len(devices)}")

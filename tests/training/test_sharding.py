@@ -99,6 +99,11 @@ def test_parameters_moments_and_averages_are_split_alike(make_wide, silent, tmp_
         assert tree["first"]["bias"].sharding.is_fully_replicated
 
 
+@pytest.mark.parametrize("examples, devices", [(8, 8), (12, 6), (7, 7), (1, 1), (None, 8)])
+def test_as_many_devices_as_divide_the_batch_are_taken(examples, devices):
+    assert sharding.make_mesh(examples=examples).shape == {"data": devices, "model": 1}
+
+
 def test_the_longest_side_that_divides_is_split():
     mesh = sharding.make_mesh(data=4, model=2)
     shapes = {
