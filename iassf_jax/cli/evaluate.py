@@ -115,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
         batch=batch,
         max_shapes=args.max_shapes,
         models=models,
+        devices=devices,
     )
     with progress_bar("scenes") as update:
         evaluation = evaluate_places(

@@ -56,8 +56,9 @@ def print_results(console: Console, evaluation: Evaluation, folder: Path) -> Non
         table = _means(run)
         # A table wider than the terminal is better read in a pager than squeezed.
         wide = Measurement.get(console, console.options.update(width=10_000), table).maximum
+        console.width = max(console.width, wide)
         console.print(f"{title}: means over {len(run.names)} images", highlight=False)
-        console.print(table, width=wide, crop=False)
+        console.print(table)
     run = evaluation.fusion
     say = [f"tables, per-image values, intervals and strata: {folder}"]
     say += [f"no value: {METRICS[name].title}: {why}" for name, why in run.not_computed.items()]

@@ -26,12 +26,12 @@ from iassf_jax.evaluation.baselines import (
     remove_haze,
     uses_dark_channel,
 )
+from iassf_jax.evaluation.measuring import Measurer, Row
 from iassf_jax.evaluation.scenes import Place, Scene, SceneHaze, describe_scene, transmission_of_pair
 from iassf_jax.inference import Fuser, FusionResult
 from iassf_jax.inference.buckets import MAX_SHAPES, Size, plan_buckets
 from iassf_jax.inference.inputs import SMALLEST_SIDE, format_size, prepare_pair
 from iassf_jax.metrics import RESTORATION, Models, why_not_computed
-from iassf_jax.metrics import evaluate as measure_image
 from iassf_jax.metrics.canvas import canvases
 from iassf_jax.metrics.folders import Measurements
 from iassf_jax.metrics.models import SHIPPED
@@ -56,6 +56,7 @@ class Options:
       batch: images that the network is given at a time.
       max_shapes: padded shapes for images of mixed sizes, see `inference.buckets`.
       models: of learned metrics.
+      devices: images are measured one on each of these at a time; without, on the default device.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Options:
     batch: int = 1
     max_shapes: int = MAX_SHAPES
     models: Models = SHIPPED
+    devices: Sequence[jax.Device] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +89,25 @@ class _Done:
     scene: Scene
     fusion: Mapping[str, Mapping[str, float]]
     restoration: Mapping[str, Mapping[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """The images of one scene, still to be measured."""
+
+    scene: Scene
+    clear: Colour
+    infrared: UInt8[np.ndarray, "h w"]
+    fused: Mapping[str, Colour]
+    restored: Mapping[str, Colour]
+
+    def fused_rows(self) -> dict[str, Row]:
+        return {name: Row(self.clear, self.infrared, image) for name, image in self.fused.items()}
+
+    def restored_rows(self) -> dict[str, Row]:
+        return {
+            name: Row(self.clear, self.infrared, image, self.clear) for name, image in self.restored.items()
+        }
 
 
 def evaluate_places(
@@ -137,7 +158,9 @@ class _Run:
         self.done: dict[int, _Done] = {}
         self.problems: dict[int, str] = {}
         self.not_computed: dict[str, str] = {}
-        self._canvases = canvases(place.size for place in places)
+        self._measurer = Measurer(
+            options.devices, canvases=canvases(place.size for place in places), models=options.models
+        )
 
     def read(self, readers: ThreadPoolExecutor) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
         """Yield batches of scenes of one shape with their numbers; the next one is read meanwhile."""
@@ -168,14 +191,15 @@ class _Run:
             for number in numbers:
                 self._fail(number, error)
             return
-        for number, example, (hazy, haze, mean), result in zip(
-            numbers, examples, hazed, results, strict=True
-        ):
+        made = {}
+        done = zip(numbers, examples, hazed, results, strict=True)
+        for number, example, (hazy, haze, mean), result in done:
             scene = describe_scene(self.places[number].data, example, haze=haze, mean_transmission=mean)
             try:
-                self.done[number] = self._measure(scene, example, hazy, result)
+                made[number] = self._made(scene, example, hazy, result)
             except _SCENE_ERRORS as error:
                 self._fail(number, error)
+        self._measure(made)
 
     def result(self) -> Evaluation:
         """Put the scenes' values together.
@@ -235,52 +259,45 @@ class _Run:
         hazy = example["visible_hazy"]
         return hazy, "file", transmission_of_pair(example["visible_clear"], hazy)
 
-    def _measure(self, scene: Scene, example: Mapping[str, Any], hazy: Colour, result: FusionResult) -> _Done:
-        options, clear = self.options, example["visible_clear"]
-        infrared = example["infrared"][:, :, 0]
+    def _made(self, scene: Scene, example: Mapping[str, Any], hazy: Colour, result: FusionResult) -> "_Made":
+        """Make the rivals' images and hand all images out."""
+        options, infrared = self.options, example["infrared"][:, :, 0]
         visible = {"": hazy, RESTORED: result.restored}
         restored = {options.method: result.restored, INPUT: hazy}
         if uses_dark_channel(options.baselines):
             restored[DARK_CHANNEL] = visible[DARK_CHANNEL] = remove_haze(hazy)
         rivals = {name: fuse_by(name, visible, infrared) for name in options.baselines}
-        pictures = {
-            "hazy": hazy,
-            "restored": result.restored,
-            "fused": result.fused,
-            "haze": to_uint8(result.haze_density),
-            **rivals,
-        }
-        self.on_images(scene, pictures)
-        size = _size(example)
-        self.not_computed.update(why_not_computed(options.metrics, size, models=options.models))
+        network = {"restored": result.restored, "fused": result.fused, "haze": to_uint8(result.haze_density)}
+        self.on_images(scene, {"hazy": hazy, **network, **rivals})
         fused = {options.method: result.fused, **rivals}
-        return _Done(
-            scene,
-            {name: self._values(clear, infrared, image, options.metrics) for name, image in fused.items()},
-            {
-                name: self._values(clear, infrared, image, RESTORATION, reference=clear)
-                for name, image in restored.items()
-            },
-        )
+        return _Made(scene, example["visible_clear"], infrared, fused, restored)
+
+    def _measure(self, made: Mapping[int, "_Made"]) -> None:
+        """Measure scenes, those of one size together."""
+        by_size: dict[Size, list[int]] = {}
+        for number, scene in made.items():
+            by_size.setdefault((scene.clear.shape[0], scene.clear.shape[1]), []).append(number)
+        for size, numbers in by_size.items():
+            reasons = why_not_computed(self.options.metrics, size, models=self.options.models)
+            self.not_computed.update(reasons)
+            try:
+                scenes = [made[number] for number in numbers]
+                fusion = self._values([scene.fused_rows() for scene in scenes], self.options.metrics)
+                restoration = self._values([scene.restored_rows() for scene in scenes], RESTORATION)
+            except _SCENE_ERRORS as error:
+                for number in numbers:
+                    self._fail(number, error)
+                continue
+            for number, scene, *values in zip(numbers, scenes, fusion, restoration, strict=True):
+                self.done[number] = _Done(scene.scene, *values)
 
     def _values(
-        self,
-        clear: Colour,
-        infrared: UInt8[np.ndarray, "h w"],
-        image: Colour,
-        metrics: Sequence[str],
-        *,
-        reference: Colour | None = None,
-    ) -> dict[str, float]:
-        return measure_image(
-            clear,
-            infrared,
-            image,
-            reference=reference,
-            names=metrics,
-            models=self.options.models,
-            canvas=self._canvases.get((image.shape[0], image.shape[1])),
-        )
+        self, scenes: Sequence[Mapping[str, Row]], metrics: Sequence[str]
+    ) -> list[dict[str, dict[str, float]]]:
+        """Return scene by scene method -> metric -> value."""
+        rows = [row for methods in scenes for row in methods.values()]
+        values = iter(self._measurer(rows, metrics))
+        return [{method: next(values) for method in methods} for methods in scenes]
 
     def _fail(self, number: int, error: BaseException) -> None:
         place = self.places[number]

@@ -1,16 +1,24 @@
 """`iassf evaluate` as a user sees it."""
 
 import csv
+import io
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
 from data_pipelines.sets.build import build_set
 from iassf_jax.cli import evaluate
+from iassf_jax.cli.evaluation_outputs import print_results
 from iassf_jax.cli.main import main
+from iassf_jax.evaluation.evaluate import Evaluation
+from iassf_jax.evaluation.scenes import Scene
 from iassf_jax.inference import Fuser, FusionResult
+from iassf_jax.metrics import METRICS, STANDARD
+from iassf_jax.metrics.folders import Measurements
 
 FOLDERS = ("GT", "hazy", "IR")
 
@@ -85,6 +93,18 @@ def test_a_folder_is_evaluated(data, tmp_path, capsys):
     assert "maximum" in out
     assert run(data, output, "--split", "val") == 2
     assert "give another --output, or --overwrite" in capsys.readouterr().err
+
+
+def test_wide_tables_are_not_squeezed():
+    values = np.ones((1, len(STANDARD)))
+    run = Measurements(["a/1"], list(STANDARD), {"a long name of a method": values}, [], {})
+    scene = Scene("a", "1", "day", "file", 0.5, "moderate")
+    console = Console(width=60, file=io.StringIO())
+    print_results(console, Evaluation([scene], run, run), Path("out"))
+    lines = console.file.getvalue().splitlines()
+    titles = next(line for line in lines if "method" in line)
+    assert all(METRICS[name].title in titles for name in STANDARD)
+    assert any("a long name of a method" in line for line in lines)
 
 
 def test_built_sets_haze_and_labels(data, tmp_path, capsys):
