@@ -94,7 +94,7 @@ def to_latex(table: Summaries) -> str:
     marks = {1: r"\textbf{{{}}}", 2: r"\underline{{{}}}"}
     for method, row in table.items():
         cells = (marks.get(rank(table, method, m), "{}").format(shown(row[m].mean)) for m in metrics)
-        lines.append(" & ".join([latex_text(method), *cells]) + r" \\")
+        lines.append(" & ".join([latex_text(method), *cells]).replace("–", "--") + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
@@ -112,7 +112,9 @@ def shown(value: float) -> str:
     """Four significant digits; a dash where there is no value."""
     if math.isnan(value):
         return "–"
-    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    if not math.isfinite(value) or abs(value) >= 1e4:
+        return f"{value:.0f}"
+    return f"{value:#.4g}".removesuffix(".")
 
 
 def latex_text(text: str) -> str:

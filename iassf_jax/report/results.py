@@ -107,12 +107,6 @@ def read_results(sources: Mapping[str, Path]) -> list[Result]:
     return results
 
 
-def read_runs(sources: Mapping[str, Path]) -> list[Run]:
-    """Return the runs in and below the folders, whether they were evaluated or not."""
-    folders = {path.parent for folder in sources.values() for path in folder.rglob("config.json")}
-    return [read_run(folder) for folder in sorted(folders) if (folder / "metrics.jsonl").exists()]
-
-
 def read_run(folder: Path) -> Run:
     """Return the run of a folder with config.json, or of a point of a sweep with point.json.
 

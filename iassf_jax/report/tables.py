@@ -113,11 +113,9 @@ def difference_text(difference: Difference) -> str:
     c = difference.comparison
     if c.count == 0:
         return "–"
-    noise = {None: "seed noise unknown", True: "larger than seed noise", False: "within seed noise"}
-    return (
-        f"{signed(c.difference)} [{signed(c.low)}, {signed(c.high)}], p {p_text(c.p_value)}, "
-        f"{noise[difference.beyond_noise]}"
-    )
+    noise = {None: "", True: ", larger than seed noise", False: ", within seed noise"}
+    interval = f"[{signed(c.low)}, {signed(c.high)}]"
+    return f"{signed(c.difference)} {interval}, p {p_text(c.p_value)}{noise[difference.beyond_noise]}"
 
 
 def to_csv(parts: Iterable[tuple[str, Cells, Mapping[str, Mapping[str, Difference]]]]) -> str:

@@ -124,8 +124,9 @@ def _tables(folder: Path, parts: Sequence[_Part], paper: str | None) -> list[tup
         text = _notes(part) + page.table(sections, block.metrics)
         if part.found:
             compared = tables.comparison_markdown(part.found, part.reference, block.metrics)
-            markdown += [f"### Differences from {part.reference}\n", compared]
-            text += f"<p>{_difference_note(part.reference)}</p>" + page.comparison(part.found, block.metrics)
+            note = _difference_note(part)
+            markdown += [f"### Differences from {part.reference}\n", f"{note}\n", compared]
+            text += f"<p>{page.escaped(note)}</p>" + page.comparison(part.found, block.metrics)
         shown.append((heading, text))
     numbers = tables.to_csv((part.block.part, part.cells, part.found) for part in parts)
     contents = {"table.md": "\n".join(markdown), "table.tex": "\n".join(latex), "table.csv": numbers}
@@ -161,10 +162,18 @@ def _notes(part: _Part) -> str:
     return f"<p>{' '.join(notes)}</p>"
 
 
-def _difference_note(reference: str) -> str:
+def _difference_note(part: _Part) -> str:
+    """How to read the differences."""
+    known = any(d.beyond_noise is not None for row in part.found.values() for d in row.values())
+    seeds = (
+        "Larger than seed noise (green on the page): more than other seeds explain, by the spread pooled over "
+        "rows, at 95 %."
+        if known
+        else "No row has two seeds, so it is not known what other seeds explain."
+    )
     return (
-        f"Differences from {page.escaped(reference)}: mean over images, 95 % interval and p-value of the "
-        "paired bootstrap over images. Green: larger than what other seeds explain (pooled over rows, 95 %)."
+        "Mean difference over images, 95 % interval and p-value of the paired bootstrap over images, not "
+        f"corrected for the number of comparisons. {seeds}"
     )
 
 

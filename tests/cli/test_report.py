@@ -94,8 +94,8 @@ def test_a_sweep_becomes_a_table_beside_the_published_one(sweep, tmp_path, capsy
     assert _report(sweep, tmp_path / "out", "--no-figures") == 0
     assert "report.html" in capsys.readouterr().out.replace("\n", "")
     text = (tmp_path / "out" / "table.md").read_text()
-    assert "| alpha=2.0 | **5.55** ± 0.071 | **294." in text and "± 0.071 | – |" in text
-    assert "Table VIII" in text and "| alpha=5 | 2.03 | 388 | 5.401 |" in text
+    assert "| alpha=2.0 | **5.550** ± 0.071 | **294." in text and "± 0.071 | – |" in text
+    assert "Table VIII" in text and "| alpha=5 | 2.030 | 388.0 | 5.401 |" in text
     assert "larger than seed noise" in text
     rows = list(csv.DictReader((tmp_path / "out" / "table.csv").read_text().splitlines()))
     row = next(r for r in rows if (r["row"], r["metric"]) == ("alpha=2.0", "q_mi"))
@@ -144,8 +144,8 @@ def test_methods_of_several_folders_are_compared(tmp_path):
     options += ["--images", f"a={tmp_path / 'ours'}", "--images", f"b={tmp_path / 'rival'}", "--no-figures"]
     assert main(["report", *options, "--output", str(tmp_path / "out")]) == 0
     text = (tmp_path / "out" / "table.md").read_text()
-    assert "| u2f | **3.5** |" in text and "| fused | <u>2.5</u> |" in text
-    assert "+1 [+1, +1], p < 0.001, seed noise unknown" in text
+    assert "| u2f | **3.500** |" in text and "| fused | <u>2.500</u> |" in text
+    assert "+1 [+1, +1], p < 0.001 |" in text and "No row has two seeds" in text
 
 
 def test_what_cannot_be_reported_is_said(sweep, tmp_path, capsys):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from iassf_jax.metrics.folders import Measurements
-from iassf_jax.metrics.report import rank, summaries, to_csv, to_json, to_latex, to_markdown
+from iassf_jax.metrics.report import rank, shown, summaries, to_csv, to_json, to_latex, to_markdown
 from iassf_jax.metrics.summary import compare, summarise
 
 
@@ -54,12 +54,21 @@ def test_tables_mark_the_best_by_direction(run):
     assert (rank(table, "c", "q_mi"), rank(table, "a_b", "q_mi")) == (1, 2)
     assert (rank(table, "c", "q_cv"), rank(table, "a_b", "q_cv")) == (1, 2)
     assert to_markdown(table).splitlines()[2:] == [
-        "| a_b | <u>1.5</u> | <u>5</u> |",
-        "| c | **3.5** | **4** |",
+        "| a_b | <u>1.500</u> | <u>5.000</u> |",
+        "| c | **3.500** | **4.000** |",
     ]
     latex = to_latex(table)
-    assert r"a\_b & \underline{1.5} & \underline{5} \\" in latex
-    assert r"c & \textbf{3.5} & \textbf{4} \\" in latex
+    assert r"a\_b & \underline{1.500} & \underline{5.000} \\" in latex
+    assert r"c & \textbf{3.500} & \textbf{4.000} \\" in latex
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [(9.99996, "10.00"), (0.65, "0.6500"), (1234.4, "1234"), (54321.6, "54322"), (0.0, "0.000")]
+    + [(math.nan, "–"), (math.inf, "inf")],
+)
+def test_numbers_have_four_digits(value, text):
+    assert shown(value) == text
 
 
 def test_files_hold_every_image_and_say_what_is_missing(run):

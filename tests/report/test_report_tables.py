@@ -74,7 +74,7 @@ def test_markdown_ranks_each_section_by_itself(cells):
     assert "**2" in lines[4].split("|")[3]
     assert lines[5] == "| *paper* |  |  |"
     assert lines[7] == "| 3 | **2.915** | 244.3 |"
-    assert lines[8] == "| 5 | 2.72 | **238.4** |"
+    assert lines[8] == "| 5 | 2.720 | **238.4** |"
 
 
 def test_differences_say_whether_seeds_explain_them():
@@ -86,11 +86,8 @@ def test_differences_say_whether_seeds_explain_them():
         for limit, beyond in ((0.5, True), (2.0, False), (math.nan, None))
     ]
     assert all(text.startswith("+") and "p < 0.001" in text for text in texts)
-    assert [text.rpartition(", ")[2] for text in texts] == [
-        "larger than seed noise",
-        "within seed noise",
-        "seed noise unknown",
-    ]
+    assert texts[0].endswith(", larger than seed noise") and texts[1].endswith(", within seed noise")
+    assert texts[2].endswith(", p < 0.001")
     nothing = compare(np.array([math.nan]), np.array([1.0]))
     assert tables.difference_text(Difference(nothing, math.nan, None)) == "–"
     found = {"c": {"q_mi": Difference(comparison, 0.5, True)}}
