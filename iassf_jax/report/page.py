@@ -14,7 +14,7 @@ from PIL import Image
 from iassf_jax.metrics import METRICS
 from iassf_jax.metrics.report import shown
 from iassf_jax.report.statistics import Difference
-from iassf_jax.report.tables import Section, p_text, signed
+from iassf_jax.report.tables import Section, interval_text, signed
 
 _QUALITY = 88  # of JPEG in the sliders
 _ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
@@ -87,7 +87,7 @@ def comparison(found: Mapping[str, Mapping[str, Difference]], metrics: Sequence[
                 cells.append("<td>–</td>")
                 continue
             beyond = ' class="real"' if row[metric].beyond_noise else ""
-            interval = html.escape(f"[{signed(c.low)}, {signed(c.high)}], p {p_text(c.p_value)}")
+            interval = html.escape(interval_text(c).strip())
             cells.append(f'<td{beyond}>{signed(c.difference)}<br><span class="small">{interval}</span></td>')
         lines.append(f"<tr><td>{html.escape(label)}</td>{''.join(cells)}</tr>")
     return _table(heads, lines)

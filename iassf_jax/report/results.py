@@ -20,16 +20,15 @@ from iassf_jax.metrics import METRICS
 
 PARTS = {"fusion": "per_image.csv", "restoration": "restored.csv"}
 _SEED = "seed"
-# Options that say where things are and how often something is written, not what is computed.
-_NO_DIFFERENCE: tuple[str, ...] = (
-    "data.train",
-    "data.val",
-    "log_every",
-    "eval_every",
-    "images_every",
-    "checkpoint_every",
+# Options that say how often something is written or what is kept, not what is trained.
+_NO_DIFFERENCE = (
+    *("data.val", "log_every", "eval_every", "images_every", "checkpoint_every"),
+    *("writers", "images_count", "keep_last", "best_metric", "best_mode"),
 )
-_NO_DIFFERENCE += ("writers", "images_count", "keep_last", "best_metric", "best_mode")
+# What the validation of a run calls the metrics of restored images.
+_VALIDATION = {"restored": {"restoration_psnr": "restored_psnr", "restoration_ssim": "restored_ssim"}}
+_VALIDATION["hazy input"] = {"restoration_psnr": "input_psnr", "restoration_ssim": "input_ssim"}
+_WHOLE_SET = ("all images",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +61,9 @@ class Result:
     Attributes:
       folder: of the evaluation.
       source: label of the folder that the report was given.
-      part: "fusion" or "restoration".
+      part: "fusion" or "restoration", or "validation": the means that a run wrote down at its last step.
       method: as in the file.
-      images: names, "DATA/NAME" where the data set is known.
+      images: names, "DATA/NAME" where the data set is known; a single one in a validation.
       metrics: names of the columns.
       values: [image, metric]; NaN where there is none.
       run: that the weights come from, if it is known.
@@ -85,8 +84,10 @@ class Result:
 def read_results(sources: Mapping[str, Path]) -> list[Result]:
     """Return the results below each of the folders, in the order of their paths.
 
+    A folder without an evaluation but with runs gives the last validation of each.
+
     Raises:
-      InputError: a folder is missing or holds no evaluation, or a file cannot be read.
+      InputError: a folder is missing or holds neither, or a file cannot be read.
     """
     results: list[Result] = []
     for label, folder in sources.items():
@@ -98,6 +99,7 @@ def read_results(sources: Mapping[str, Path]) -> list[Result]:
             for path in sorted(folder.rglob(name))
             for result in _read(path, label, part, folder)
         ]
+        found = found or list(_validations(label, folder))
         if not found:
             raise InputError(
                 f"{folder} holds no {PARTS['fusion']}: run iassf evaluate --weights W --data D with --output "
@@ -105,6 +107,25 @@ def read_results(sources: Mapping[str, Path]) -> list[Result]:
             )
         results += found
     return results
+
+
+def _validations(source: str, top: Path) -> Iterator[Result]:
+    for log in sorted(top.rglob("metrics.jsonl")):
+        run = read_run(log.parent) if _is_run(log.parent) else None
+        if run is None or not run.history:
+            continue
+        for method, columns in _VALIDATION.items():
+            last = [[run.history[-1].get(name, math.nan) for name in columns.values()]]
+            own = method == "restored"
+            name = run.model["name"] if own else method
+            metrics = tuple(columns)
+            yield Result(
+                log.parent, source, "validation", name, _WHOLE_SET, metrics, np.array(last), run, own
+            )
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "config.json").exists() or (folder / "point.json").exists()
 
 
 def read_run(folder: Path) -> Run:
@@ -167,7 +188,7 @@ def _read(path: Path, source: str, part: str, top: Path) -> Iterator[Result]:
 def _run_above(folder: Path, top: Path) -> Run | None:
     """The run that an evaluation lies in, or whose weights its summary names."""
     for parent in (folder, *folder.parents):
-        if (parent / "config.json").exists() or (parent / "point.json").exists():
+        if _is_run(parent):
             return read_run(parent)
         if parent == top:
             break

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from iassf_jax.metrics import METRICS
 from iassf_jax.metrics.report import latex_text, shown
+from iassf_jax.metrics.summary import Comparison
 from iassf_jax.report.statistics import Cells, Difference
 
 _ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
@@ -114,8 +115,15 @@ def difference_text(difference: Difference) -> str:
     if c.count == 0:
         return "–"
     noise = {None: "", True: ", larger than seed noise", False: ", within seed noise"}
-    interval = f"[{signed(c.low)}, {signed(c.high)}]"
-    return f"{signed(c.difference)} {interval}, p {p_text(c.p_value)}{noise[difference.beyond_noise]}"
+    return f"{signed(c.difference)}{interval_text(c)}{noise[difference.beyond_noise]}"
+
+
+def interval_text(comparison: Comparison) -> str:
+    """Return interval and p-value, after a space; nothing for a single image."""
+    c = comparison
+    if math.isnan(c.low):
+        return ""
+    return f" [{signed(c.low)}, {signed(c.high)}], p {p_text(c.p_value)}"
 
 
 def to_csv(parts: Iterable[tuple[str, Cells, Mapping[str, Mapping[str, Difference]]]]) -> str:

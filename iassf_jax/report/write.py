@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 PAGE = "report.html"
 FILES = ("table.md", "table.tex", "table.csv", PAGE)
-_HEADINGS = {"fusion": "Fused images", "restoration": "Restored images"}
+_HEADINGS = {
+    "fusion": "Fused images",
+    "restoration": "Restored images",
+    "validation": "Validation in training, last step",
+}
 _ABLATION = "model.ablation"
 
 Point = tuple[str, float, float, int, int]  # see `figures.bubbles`
@@ -114,7 +118,8 @@ def _part(block: Block, reference: str | None) -> _Part:
 def _tables(folder: Path, parts: Sequence[_Part], paper: str | None) -> list[tuple[str, str]]:
     markdown, latex, shown = [], [], []
     for part in parts:
-        block, heading = part.block, f"{_HEADINGS[part.block.part]}, {len(part.block.images)} images"
+        block, heading = part.block, _HEADINGS[part.block.part]
+        heading += f", {len(block.images)} images" if block.part != "validation" else ""
         sections = [tables.measured(part.cells)]
         if paper is not None and block.part == "fusion" and set(block.metrics) & set(PAPER):
             title = f"published: {SOURCE}, Table {paper} ({TITLES[paper]})"
@@ -166,8 +171,8 @@ def _difference_note(part: _Part) -> str:
     """How to read the differences."""
     known = any(d.beyond_noise is not None for row in part.found.values() for d in row.values())
     seeds = (
-        "Larger than seed noise (green on the page): more than other seeds explain, by the spread pooled over "
-        "rows, at 95 %."
+        "Larger than seed noise (green on the page): more than other seeds explain, by the spread pooled "
+        "over rows, at 95 %."
         if known
         else "No row has two seeds, so it is not known what other seeds explain."
     )
@@ -197,6 +202,8 @@ def _figures(
         )
         add(f"Sweep over {name}", figures.curves(main, option, published=known), f"sweep_{name}", caption)
     for block in blocks:
+        if len(block.images) < 2:
+            continue  # means of a validation have no distribution
         caption = "Distribution over images of the values averaged over seeds."
         add(
             f"{_HEADINGS[block.part]}: distributions",

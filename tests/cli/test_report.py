@@ -30,7 +30,7 @@ def _evaluation(folder, methods, *, name="iassf_lite", images=IMAGES):
 
 def _run(folder, *, alpha, seed, shift):
     folder.mkdir(parents=True)
-    config = {"seed": seed, "alpha": alpha, "model": {"name": "iassf_lite"}, "data": {"train": str(folder)}}
+    config = {"seed": seed, "alpha": alpha, "model": {"name": "iassf_lite"}, "data": {"val": str(folder)}}
     (folder / "config.json").write_text(json.dumps(config))
     lines = [{"step": s, "kind": "eval", "restored_psnr": 10.0 + s + alpha} for s in (1, 2)]
     lines.insert(1, {"step": 1, "kind": "train", "total": 0.5})
@@ -133,6 +133,16 @@ def test_the_page_holds_figures_and_sliders_and_loads_nothing(sweep, tmp_path):
     assert page.tags.count("input") == 3  # a slider for each scene
     assert "<h1>a &lt; b</h1>" in text
     assert "http" not in text.replace("data:image", "").replace("<!DOCTYPE html>", "")
+
+
+def test_a_sweep_without_evaluations_shows_its_validation(sweep, tmp_path):
+    for path in sweep.rglob("per_image.csv"):
+        path.unlink()
+    assert _report(sweep, tmp_path / "out", "--no-figures") == 0
+    lines = (tmp_path / "out" / "table.md").read_text().splitlines()
+    assert lines[0] == "## Validation in training, last step"
+    assert "| alpha=2.0 | **14.00** ± 0 | – |" in lines and "| alpha=0.5 | <u>12.50</u> ± 0 | – |" in lines
+    assert "| alpha=2.0 | +1.5, larger than seed noise | – |" in lines
 
 
 def test_methods_of_several_folders_are_compared(tmp_path):

@@ -28,7 +28,10 @@ def test_missing_values_are_counted_and_nothing_is_invented():
     empty = summarise(np.array([math.nan]))
     assert math.isnan(empty.mean) and (empty.count, empty.missing) == (0, 1)
     assert math.isinf(summarise(np.array([1.0, math.inf])).mean)
-    assert math.isnan(summarise(np.array([1.0])).sd)
+    one = summarise(np.array([1.0]))
+    assert one.mean == 1.0 and math.isnan(one.sd) and math.isnan(one.low) and math.isnan(one.high)
+    single = compare(np.array([3.0]), np.array([1.0]))
+    assert single.difference == 2.0 and math.isnan(single.low) and math.isnan(single.p_value)
 
 
 def test_the_paired_test_finds_a_small_steady_difference_and_not_a_random_one():
