@@ -125,9 +125,9 @@ def _points(block: Block) -> list[Point]:
     """FLOPs, quality and parameters of every trained row."""
     points = []
     for row in block.rows:
-        if not row.runs:
+        if not row.networks:
             continue
-        model = row.runs[0].model
+        model = row.networks[0].model
         sizes = {path: math.prod(shape) for path, shape in parameter_shapes(model).items()}
         pools = sum(size for path, size in sizes.items() if path[-1] == _POOL)
         value = make_cell(row.values(block.metrics[0], block.images)).mean

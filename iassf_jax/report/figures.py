@@ -16,6 +16,7 @@ import numpy as np
 from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.errors import MissingDependencyError
 from iassf_jax.metrics import METRICS
+from iassf_jax.report.results import DERIVED
 from iassf_jax.report.rows import Block, Row
 from iassf_jax.report.statistics import make_cell, over_seeds
 
@@ -97,11 +98,10 @@ def curves(
 
 def histories(rows: Sequence[Row]) -> "Figure | None":
     """Draw the validation of the rows' runs over the steps, mean and range over seeds; None without any."""
-    runs = {row.label: row.runs for row in rows if any(run.history for run in row.runs)}
-    names = dict.fromkeys(
-        name for group in runs.values() for run in group for entry in run.history for name in entry
-    )
-    names.pop("step", None)
+    runs = {row.label: row.networks for row in rows if any(run.history for run in row.networks)}
+    entries = [entry for group in runs.values() for run in group for entry in run.history]
+    # What the input is like does not change in training.
+    names = dict.fromkeys(n for entry in entries for n in entry if n != "step" and not n.startswith("input_"))
     if not names:
         return None
 
@@ -155,7 +155,7 @@ def lines_over(rows: Sequence[Row], option: str) -> dict[str, list[Row]]:
         value = row.settings.get(option)
         if isinstance(value, int | float) and not isinstance(value, bool):
             others = {name.rpartition(".")[2]: x for name, x in row.settings.items() if name != option}
-            prefix = row.results[0].method if row.results[0].method.startswith("restored+") else ""
+            prefix = row.results[0].method if row.results[0].method.startswith(DERIVED) else ""
             text = ", ".join(filter(None, (prefix, *(f"{name}={x}" for name, x in others.items()))))
             lines.setdefault(text, []).append(row)
     return {text: sorted(found, key=lambda row: row.settings[option]) for text, found in lines.items()}

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from iassf_jax.core.errors import InputError
 from iassf_jax.metrics import METRICS
 
+DERIVED = "restored+"  # begins the names of baselines that start from the network's restored image
 PARTS = {"fusion": "per_image.csv", "restoration": "restored.csv"}
 _SEED = "seed"
 # Options that say how often something is written or what is kept, not what is trained.
@@ -180,7 +181,7 @@ def _read(path: Path, source: str, part: str, top: Path) -> Iterator[Result]:
         own = [row for row in rows if row["method"] == method]
         values = np.array([[_number(path, row[metric]) for metric in metrics] for row in own])
         images = tuple("/".join(filter(None, (row.get("data"), row["name"]))) for row in own)
-        own_name = method.startswith("restored+") or method == (network or (run and run.model["name"]))
+        own_name = method.startswith(DERIVED) or method == (network or (run and run.model["name"]))
         of_run = run is not None and own_name
         yield Result(path.parent, source, part, method, images, metrics, values, run, of_run)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from iassf_jax.core.errors import InputError
-from iassf_jax.report.results import Result, Run, differences
+from iassf_jax.report.results import DERIVED, Result, Run, differences
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,6 +35,11 @@ class Row:
     def runs(self) -> list[Run]:
         """The runs behind the row; none for methods that are not trained here."""
         return [result.run for result in self.results if result.run is not None and result.of_run]
+
+    @property
+    def networks(self) -> list[Run]:
+        """The runs whose own output the row is, not what a baseline made of it."""
+        return [] if self.results[0].method.startswith(DERIVED) else self.runs
 
     @property
     def draws(self) -> float:
@@ -149,7 +154,7 @@ def _row(group: Sequence[Result], varied: Sequence[str], *, several: bool) -> Ro
     settings = {name: first.run.options[name] for name in varied if name in first.run.options}
     text = ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in settings.items())
     name = first.source if several and not text else first.method
-    if text and first.method.startswith("restored+"):
+    if text and first.method.startswith(DERIVED):
         name, text = first.method, f" ({text})"
     elif text:
         name, text = text, ""

@@ -27,6 +27,7 @@ _HEADINGS = {
     "validation": "Validation in training, last step",
 }
 _ABLATION = "model.ablation"
+_FEW = 10  # images
 
 Point = tuple[str, float, float, int, int]  # see `figures.bubbles`
 
@@ -176,9 +177,11 @@ def _difference_note(part: _Part) -> str:
         if known
         else "No row has two seeds, so it is not known what other seeds explain."
     )
+    few = len(part.block.images) < _FEW
+    caution = f" Intervals from so few images (under {_FEW}) are too narrow." if few else ""
     return (
         "Mean difference over images, 95 % interval and p-value of the paired bootstrap over images, not "
-        f"corrected for the number of comparisons. {seeds}"
+        f"corrected for the number of comparisons.{caution} {seeds}"
     )
 
 
