@@ -111,6 +111,7 @@ CARDS = {
             homepage="https://github.com/fangjiaqi0909/IASSF",
             terms="none stated; derived from MSRS",
             notes="361 scenes of the MSRS test split. Hazy files hold 0.5 + h/2: no value is below 127.",
+            counts={"all": 361},
             archives=(
                 Archive("main.zip", "https://github.com/fangjiaqi0909/IASSF/archive/refs/heads/main.zip", ""),
             ),

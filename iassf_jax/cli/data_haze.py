@@ -17,10 +17,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from data_pipelines.decode import ImageError
-from data_pipelines.depth_files import FARTHEST, NEAREST, list_depth_files
+from data_pipelines.depth_files import list_depth_files
 from data_pipelines.haze import PRESETS, as_mixture
 from data_pipelines.haze.pseudo_depth import KINDS
 from data_pipelines.sets.stored import default_data_dir
+from iassf_jax.cli.depth_options import add_depth_options, depth_rule
 from iassf_jax.cli.haze_folder import PARAMETERS, DepthFolder, write_hazy_copies
 from iassf_jax.cli.haze_sources import list_clear_scenes
 from iassf_jax.cli.progress import progress_bar
@@ -40,24 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, metavar="N", help="same seed, same haze (default: %(default)s)")
     add("--pseudo-depth", choices=KINDS, default="mixed", help="depth where there are no files")
     add("--depth", type=Path, metavar="D", help="folder of depth maps, images or .npy, named like the scenes")
-    add(
-        "--depth-kind",
-        choices=("distance", "disparity"),
-        help="distance: larger is farther; disparity: nearer",
-    )
-    add(
-        "--depth-scale",
-        type=float,
-        default=1.0,
-        metavar="M",
-        help="metres per unit of a distance (default: 1)",
-    )
-    add(
-        "--depth-limits",
-        default=f"{NEAREST:g},{FARTHEST:g}",
-        metavar="A,B",
-        help="metres; distances are clipped to them, a disparity is spread over them (default: %(default)s)",
-    )
+    add_depth_options(parser)
     add("--data-dir", type=Path, metavar="D", help=f"folder of built sets (default: {default_data_dir()})")
     add("--limit", type=int, metavar="N", help="only the first so many scenes")
     add(
@@ -98,20 +82,10 @@ def run(args: argparse.Namespace) -> int:
 def _depth(args: argparse.Namespace) -> DepthFolder | None:
     if args.depth is None:
         return None
-    if args.depth_kind is None:
+    rule = depth_rule(args)
+    if rule is None:
         raise InputError("--depth needs --depth-kind: distance (larger is farther) or disparity (nearer)")
-    try:
-        nearest, farthest = (float(part) for part in args.depth_limits.split(","))
-        sensible = 0 < nearest < farthest < float("inf") and args.depth_scale > 0
-    except ValueError:
-        sensible = False
-    if not sensible:
-        raise InputError(
-            f"--depth-limits {args.depth_limits} --depth-scale {args.depth_scale:g}: expected two increasing "
-            "numbers of metres such as 2,300 and a scale above 0"
-        )
-    options = {"convention": args.depth_kind, "scale": args.depth_scale, "limits": (nearest, farthest)}
-    return DepthFolder(list_depth_files(args.depth), options)
+    return DepthFolder(list_depth_files(args.depth), rule)
 
 
 def _check_output(args: argparse.Namespace) -> None:

@@ -6,11 +6,12 @@
 
 --data is a folder with GT/, hazy/ and IR/, a built set with its split, or a mixture, and may be repeated
 (LABEL=DATA names it). Without --haze the hazy images of the files are used, with it clear ones are put into
-haze, each the same as in the validation of a run of that seed. Fused images are measured against the clear
-visible and the infrared image, restored ones against the clear image. OUTPUT gets per_image.csv and
-restored.csv, summary.json (means, intervals, paired comparisons, and means by stratum) and tables.md.
---baselines adds rivals: maximum, mean, laplacian, guided on the hazy image; dark_channel+NAME, which removes
-the haze by the dark channel prior first; restored+NAME, which takes the network's restored image.
+haze, each the same as in the validation of a run of that seed; --depth-kind makes it by the scenes' depth
+files. Fused images are measured against the clear visible and the infrared image, restored ones against the
+clear image. OUTPUT gets per_image.csv and restored.csv, summary.json (means, intervals, paired comparisons, and
+means by stratum) and tables.md. --baselines adds rivals: maximum, mean, laplacian, guided on the hazy image;
+dark_channel+NAME, which removes the haze by the dark channel prior first; restored+NAME, which takes the
+network's restored image.
 
 Scenes that cannot be used are listed with the reason (exit code 1).
 """
@@ -27,6 +28,7 @@ from data_pipelines.haze.pseudo_depth import KINDS as PSEUDO_DEPTHS
 from data_pipelines.sets.stored import default_data_dir, find_set, import_tfds
 from iassf_jax import models as networks
 from iassf_jax.checkpoints.sources import load_pretrained
+from iassf_jax.cli.depth_options import add_depth_options, depth_rule
 from iassf_jax.cli.evaluation_outputs import FILES, KINDS, image_writer, print_results, write_results
 from iassf_jax.cli.progress import progress_bar
 from iassf_jax.core.compilation import enable_compilation_cache
@@ -51,7 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", type=Path, required=True, metavar="D", help="folder to write")
     add("--haze", metavar="P", help="put clear images into haze: a recipe, see `iassf data haze`")
     add("--seed", type=int, default=0, metavar="N", help="of the haze (default: 0)")
-    add("--pseudo-depth", choices=PSEUDO_DEPTHS, default="mixed", help="depth of the haze (default: mixed)")
+    add(
+        "--pseudo-depth",
+        choices=PSEUDO_DEPTHS,
+        default="mixed",
+        help="where no depth is read",
+    )
+    add_depth_options(parser)
     add("--baselines", default="", metavar="NAMES", help="rivals by name, separated by commas, or all")
     add(
         "--metrics",
@@ -96,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
             limit=args.limit,
             data_dir=args.data_dir,
             infrared_range=_infrared_range(args.ir_range),
+            depth=depth_rule(args),
         )
     except ImportError as error:
         raise MissingDependencyError(str(error)) from error
@@ -128,6 +137,7 @@ def run(args: argparse.Namespace) -> int:
         "haze": args.haze,
         "seed": args.seed if args.haze else None,
         "pseudo_depth": args.pseudo_depth if args.haze else None,
+        "depth": args.depth_kind if args.haze else None,
     }
     files = {"niqe": args.niqe_model, "ma": args.ma_model}
     write_results(
@@ -161,6 +171,8 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, option)
         if value is not None and value < 1:
             raise InputError(f"--{option.replace('_', '-')} {value}: expected at least 1")
+    if args.depth_kind and not args.haze:
+        raise InputError(f"--depth-kind {args.depth_kind} is for haze that is made: give --haze too")
     if not 0 <= args.seed < 2**31:
         raise InputError(f"--seed {args.seed}: expected 0 up to 2^31 - 1")
     if args.output.is_file():

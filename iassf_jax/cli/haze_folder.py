@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from data_pipelines.decode import ImageError, decode_visible
-from data_pipelines.depth_files import read_depth
+from data_pipelines.depth_files import DepthRule, read_depth
 from data_pipelines.haze import Mixture, synthesize_with_parameters
 from data_pipelines.haze.presets import NEEDS_DEPTH
 from data_pipelines.haze.pseudo_depth import Kind
@@ -27,10 +27,10 @@ PARAMETERS = "haze.jsonl"
 
 @dataclasses.dataclass(frozen=True)
 class DepthFolder:
-    """Depth maps by the names of their scenes, and how to read them (see `data_pipelines.depth_files`)."""
+    """Depth maps by the names of their scenes, and how to read them."""
 
     files: dict[str, Path]
-    options: dict[str, Any]  # of `read_depth`
+    rule: DepthRule
 
 
 def write_hazy_copies(
@@ -125,7 +125,8 @@ def _read_depth(name: str, clear: np.ndarray, depth: DepthFolder | None) -> np.n
         return None
     if name not in depth.files:
         raise InputError(f"there is no depth map named {name}")
-    metres = read_depth(depth.files[name], **depth.options)
+    file, rule = depth.files[name], depth.rule
+    metres = read_depth(file, convention=rule.convention, scale=rule.scale, limits=rule.limits)
     if metres.shape != clear.shape[:2]:
         sizes = f"{metres.shape[1]}x{metres.shape[0]} and the image {clear.shape[1]}x{clear.shape[0]}"
         raise InputError(f"{depth.files[name]}: the depth map is {sizes} pixels; they must be equal")

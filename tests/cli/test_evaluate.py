@@ -137,6 +137,8 @@ def test_damaged_scenes_give_exit_code_1(data, tmp_path, capsys):
         (["--save", "all"], "--save: unknown all; there are fused, restored"),
         (["--batch", "0"], "--batch 0: expected at least 1"),
         (["--seed", "-1"], "--seed -1: expected 0"),
+        (["--depth-kind", "distance"], "is for haze that is made: give --haze too"),
+        (["--haze", "uniform", "--depth-kind", "distance"], "has no folder depth"),
         (["--haze", "fogg"], "no haze preset 'fogg'"),
         (["--ir-range", "auto"], "--ir-range auto: expected full, or two numbers"),
         (["--data", "nowhere"], "nowhere: is neither a folder"),
