@@ -8,10 +8,10 @@
 (LABEL=DATA names it). Without --haze the hazy images of the files are used, with it clear ones are put into
 haze, each the same as in the validation of a run of that seed; --depth-kind makes it by the scenes' depth
 files. Fused images are measured against the clear visible and the infrared image, restored ones against the
-clear image. OUTPUT gets per_image.csv and restored.csv, summary.json (means, intervals, paired comparisons, and
-means by stratum) and tables.md. --baselines adds rivals: maximum, mean, laplacian, guided on the hazy image;
-dark_channel+NAME, which removes the haze by the dark channel prior first; restored+NAME, which takes the
-network's restored image.
+clear image. OUTPUT gets per_image.csv and restored.csv, summary.json (means, intervals, paired comparisons,
+and means by stratum) and tables.md. --baselines adds rivals: maximum, mean, laplacian, guided on the hazy
+image; dark_channel+NAME, which removes the haze by the dark channel prior first; restored+NAME, which takes
+the network's restored image.
 
 Scenes that cannot be used are listed with the reason (exit code 1).
 """
