@@ -11,9 +11,10 @@ The functions behind METRICS take grey levels, floats in 0..255 (`grey_levels`, 
 gradient is wanted), because definitions such as VIF's noise variance are in grey levels.
 """
 
+from iassf_jax.metrics.host import evaluate, why_not_computed
 from iassf_jax.metrics.levels import grey_levels, levels_of_unit, luma_levels
 from iassf_jax.metrics.ma_model import MaModel, load_ma_model
-from iassf_jax.metrics.measure import evaluate, measure, measure_records, why_not_computed
+from iassf_jax.metrics.measure import measure, measure_records
 from iassf_jax.metrics.metric import Metric
 from iassf_jax.metrics.models import Models
 from iassf_jax.metrics.niqe_model import NiqeModel

@@ -13,7 +13,7 @@ from data_pipelines.decode import ImageError, image_size, list_images, read_infr
 from iassf_jax.core.errors import InputError
 from iassf_jax.metrics.baselines import BASELINES
 from iassf_jax.metrics.canvas import canvases
-from iassf_jax.metrics.measure import evaluate, why_not_computed
+from iassf_jax.metrics.host import evaluate, why_not_computed
 from iassf_jax.metrics.models import SHIPPED, Models
 
 Method = Path | str  # a folder of fused images, or the name of a baseline
