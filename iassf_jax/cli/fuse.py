@@ -2,6 +2,8 @@
 
     iassf fuse --visible day/visible --infrared day/infrared --output day/fused --weights runs/first
     iassf fuse --visible a.jpg --infrared a_ir.png --output fused.png --weights w.safetensors
+    iassf fuse --visible a.jpg --infrared a_ir.png --output fused.png --weights runs/lure_fusion \
+        --prompt "the visible image is hazy, the thermal one has low contrast"
 
 Folders give OUTPUT/NAME.png; with --save, OUTPUT/fused, OUTPUT/restored and OUTPUT/haze. The haze density is
 written as 8-bit grey, white where the haze is densest. Pairs that cannot be used, and files without partner,
@@ -57,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="sizes are padded to at most N shapes, each compiled once (default: %(default)s)",
     )
+    add("--prompt", metavar="TEXT", help="what is wrong with the images, for networks that are told (lure)")
+    add("--task-visible", metavar="TASK", help="the same by name for the visible image: HZ, OE, LL or PD")
+    add("--task-infrared", metavar="TASK", help="and for the infrared image: LC, SR or PD")
     add("--overwrite", action="store_true", help="replace existing outputs")
     add("--resize-infrared", action="store_true", help="resize infrared to the size of the visible image")
     add(
@@ -79,6 +84,9 @@ def run(args: argparse.Namespace) -> int:
     layout.check(pairs, overwrite=args.overwrite)  # before the seconds that loading the network takes
     enable_compilation_cache()
     fuser = Fuser.from_pretrained(_weights(args.weights), ir_range=ir_range, tile=args.tile, batch=args.batch)
+    told = {"text": args.prompt, "task_visible": args.task_visible, "task_infrared": args.task_infrared}
+    if any(value is not None for value in told.values()):
+        fuser.describe(**told)
     with _progress() as progress, warnings.catch_warnings():
         # Pillow warns about odd metadata; images it cannot read are reported below.
         warnings.filterwarnings("ignore", module="PIL")

@@ -87,14 +87,16 @@ class Fuser:
         self.tile = tile or tile_for_memory(
             bytes_per_pixel=getattr(model, "bytes_per_pixel", BYTES_PER_PIXEL)
         )
-        self._batch = batch
+        self._model, self._batch = model, batch
+        self._conditions: dict[str, Any] = {}
         self._rows: jax.sharding.NamedSharding | None = None
         if len(devices) > 1:
             mesh = jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
             self._rows = NamedSharding(mesh, PartitionSpec("data"))
-            self._variables = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
+            self._place: Any = NamedSharding(mesh, PartitionSpec())
         else:
-            self._variables = jax.device_put(variables, *devices)
+            self._place = devices[0] if devices else None
+        self._variables = jax.device_put(variables, self._place)
         # Ablations without a haze density refuse one; then every tile computes on its own.
         self._shares_density = getattr(model, "uses_haze_density", True)
         self._fuse_whole, self._fuse_tile, self._estimate_density = (
@@ -110,6 +112,31 @@ class Fuser:
         """
         description, variables = load_pretrained(source if isinstance(source, str) else Path(source))
         return cls(models.create(description), variables, **options)
+
+    def describe(
+        self,
+        *,
+        text: str | None = None,
+        task_visible: str | None = None,
+        task_infrared: str | None = None,
+    ) -> None:
+        """Say what is wrong with the images from now on, to a network that takes such descriptions.
+
+            fuser.describe(text="the visible image is hazy, the thermal one has low contrast")
+
+        Args:
+            text: in words; of an image of which they say nothing, nothing is wrong.
+            task_visible, task_infrared: a degradation by its name, such as "HZ" and "LC", in place of what
+                the words say of that image.
+
+        Raises:
+            InputError: the network takes no descriptions, or there is no such degradation of that image.
+        """
+        conditions = getattr(self._model, "conditions", None)
+        if conditions is None:
+            raise InputError(f"the network {type(self._model).__name__} takes no description of the images")
+        made = conditions(text=text, task_visible=task_visible, task_infrared=task_infrared)
+        self._conditions = jax.device_put(made, self._place)
 
     def __call__(self, visible: np.ndarray | Array, infrared: np.ndarray | Array) -> FusionResult:
         """Fuse one pair.
@@ -178,7 +205,7 @@ class Fuser:
         infrared = np.stack([pad_image(pair[1], shape) for pair in full])
         if self._rows is not None and len(full) % self._rows.num_devices == 0:
             visible, infrared = jax.device_put((visible, infrared), self._rows)
-        outputs = jax.device_get(self._fuse_whole(self._variables, visible, infrared))
+        outputs = jax.device_get(self._fuse_whole(self._variables, visible, infrared, self._conditions))
         _check_finite(outputs["finite"])
         return [_crop(outputs, index, _size(pair)) for index, pair in enumerate(pairs)]
 
@@ -193,7 +220,9 @@ class Fuser:
 
         def run(tiles: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
             shared = tiles[2][..., 0] if self._shares_density else None
-            return jax.device_get(self._fuse_tile(self._variables, tiles[0], tiles[1], shared))
+            return jax.device_get(
+                self._fuse_tile(self._variables, tiles[0], tiles[1], self._conditions, shared)
+            )
 
         images = (visible, infrared, density[:, :, None])
         fused, restored = map_tiles(
@@ -212,7 +241,7 @@ class Fuser:
         small_visible = cv2.resize(visible, small, interpolation=cv2.INTER_AREA)
         small_infrared = cv2.resize(infrared, small, interpolation=cv2.INTER_AREA)
         density = self._estimate_density(
-            self._variables, small_visible[None], small_infrared[None, ..., None]
+            self._variables, small_visible[None], small_infrared[None, ..., None], self._conditions
         )
         return cv2.resize(np.asarray(density)[0], (width, height), interpolation=cv2.INTER_LINEAR)
 

@@ -1,5 +1,10 @@
-"""The functions that are compiled: a network between uint8 images on either side."""
+"""The functions that are compiled: a network between uint8 images on either side.
 
+`conditions` are a network's further inputs that are the same for all images, such as the vectors of what a
+user says of them: one vector [s] each, under the names of the network's `extra_inputs`.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,16 +14,19 @@ from jaxtyping import Array, Bool, Float, UInt8
 Visible = UInt8[Array, "b h w 3"]
 Infrared = Float[Array, "b h w 1"]
 Unit = Float[Array, "b h w 3"]
+Conditions = Mapping[str, Float[Array, " s"]]
 
 
-def fuse_whole(model: nn.Module, variables: Any, visible: Visible, infrared: Infrared) -> dict[str, Array]:
+def fuse_whole(
+    model: nn.Module, variables: Any, visible: Visible, infrared: Infrared, conditions: Conditions
+) -> dict[str, Array]:
     """Run the network on whole images.
 
     Returns:
         "fused" and "restored", uint8 [b h w 3]; "haze_density", float32 [b h w] in [0,1]; "finite", bool [b]:
         whether the network's results were finite, which uint8 does not show.
     """
-    outputs: Any = model.apply(variables, _to_unit(visible), infrared)
+    outputs = _apply(model, variables, visible, infrared, conditions)
     fused, restored = _float32(outputs["fused"]), _float32(outputs["restored"])
     return {
         "fused": _quantise(fused),
@@ -33,19 +41,33 @@ def fuse_tile(
     variables: Any,
     visible: Visible,
     infrared: Infrared,
+    conditions: Conditions,
     density: Float[Array, "b h w"] | None,
 ) -> tuple[Unit, Unit]:
     """Run the network on tiles with a given haze density; return fused and restored, float32 in [0,1]."""
-    outputs: Any = model.apply(variables, _to_unit(visible), infrared, haze_density=density)
+    outputs = _apply(model, variables, visible, infrared, conditions, haze_density=density)
     return _clip(_float32(outputs["fused"])), _clip(_float32(outputs["restored"]))
 
 
 def estimate_density(
-    model: nn.Module, variables: Any, visible: Visible, infrared: Infrared
+    model: nn.Module, variables: Any, visible: Visible, infrared: Infrared, conditions: Conditions
 ) -> Float[Array, "b h w"]:
     """Return the haze density as the network uses it, not clipped; the compiler drops all that follows it."""
-    outputs: Any = model.apply(variables, _to_unit(visible), infrared)
+    outputs = _apply(model, variables, visible, infrared, conditions)
     return _float32(outputs["haze_density"])
+
+
+def _apply(
+    model: nn.Module,
+    variables: Any,
+    visible: Visible,
+    infrared: Infrared,
+    conditions: Conditions,
+    **named: Any,
+) -> Any:
+    shape = (visible.shape[0], 1)
+    rows: dict[str, Any] = {name: jnp.tile(vector[None], shape) for name, vector in conditions.items()}
+    return model.apply(variables, _to_unit(visible), infrared, **rows, **named)
 
 
 def _to_unit(image: Visible) -> Unit:
