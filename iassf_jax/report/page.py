@@ -14,7 +14,7 @@ from PIL import Image
 from iassf_jax.metrics import METRICS
 from iassf_jax.metrics.report import shown
 from iassf_jax.report.statistics import Difference
-from iassf_jax.report.tables import Section, interval_text, signed
+from iassf_jax.report.tables import Section, interval_text, percent, signed
 
 _QUALITY = 88  # of JPEG in the sliders
 _ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
@@ -90,6 +90,16 @@ def comparison(found: Mapping[str, Mapping[str, Difference]], metrics: Sequence[
             interval = html.escape(interval_text(c).strip())
             cells.append(f'<td{beyond}>{signed(c.difference)}<br><span class="small">{interval}</span></td>')
         lines.append(f"<tr><td>{html.escape(label)}</td>{''.join(cells)}</tr>")
+    return _table(heads, lines)
+
+
+def deviations(found: Mapping[str, Mapping[str, float]], metrics: Sequence[str]) -> str:
+    """Return relative deviations from published values."""
+    heads = "".join(f"<th>{html.escape(METRICS[m].title)}</th>" for m in metrics)
+    lines = []
+    for label, row in found.items():
+        cells = "".join(f"<td>{percent(row.get(m))}</td>" for m in metrics)
+        lines.append(f"<tr><td>{html.escape(label)}</td>{cells}</tr>")
     return _table(heads, lines)
 
 

@@ -7,6 +7,7 @@ arithmetic, see `legacy_uint8_q_scd`) and on all images of each test set, so sma
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from iassf_jax.core.errors import InputError
 
@@ -25,6 +26,17 @@ SWEPT: Mapping[str, str] = {
     "VIII": "alpha",
     "IX": "model.num_fusion_blocks",
 }  # option whose values the rows are
+ABLATION = "model.ablation"
+# Our names of the ablations -> rows of Table VII.
+_ABLATIONS = {
+    "none": "Ours",
+    "wo_fir": "w/o F_ir",
+    "wo_hde": "w/o HDE",
+    "wo_pir": "w/o P_ir",
+    "wo_fr_peb": "w/o FR-PEB",
+    "wo_pvi": "w/o P_vi",
+    "wo_fb_peb": "w/o FB-PEB",
+}
 SOURCE = "Li et al., arXiv 2411.12586"
 _FILE = Path(__file__).with_name("published.csv")
 
@@ -43,3 +55,18 @@ def published(table: str) -> dict[str, dict[str, float]]:
         row["row"]: {key: float(value) for key, value in row.items() if key not in ("table", "row")}
         for row in rows
     }
+
+
+def counterpart(table: str, settings: Mapping[str, Any]) -> str | None:
+    """Return which row of a table of the paper a network trained with these settings corresponds to.
+
+    In the tables of rivals it is "Ours"; None where the paper has no such value.
+    """
+    if table in SWEPT:
+        value = settings.get(SWEPT[table])
+        if not isinstance(value, int | float):
+            return None
+        return next((row for row in published(table) if float(row) == value), None)
+    if table == "VII":
+        return _ABLATIONS.get(settings.get(ABLATION, ""))
+    return "Ours"

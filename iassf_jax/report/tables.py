@@ -109,6 +109,37 @@ def comparison_markdown(
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
+def deviations(
+    cells: Cells, rows: Mapping[str, Mapping[str, float]], metrics: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return (mean - published) / published for the rows that have a published counterpart.
+
+    Args:
+      cells: of all rows.
+      rows: row's label -> published values.
+      metrics: of the table; those without a value on either side are left out.
+    """
+    found = {}
+    for label, known in rows.items():
+        means = {m: cells[label][m].mean for m in metrics if m in known}
+        found[label] = {m: mean / known[m] - 1.0 for m, mean in means.items() if not math.isnan(mean)}
+    return found
+
+
+def deviations_markdown(found: Mapping[str, Mapping[str, float]], metrics: Sequence[str]) -> str:
+    """Return relative deviations from published values as a table."""
+    lines = [["", *(METRICS[m].title for m in metrics)], ["---", *["---:"] * len(metrics)]]
+    lines += [
+        [_markdown_text(label), *(percent(row.get(m)) for m in metrics)] for label, row in found.items()
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def percent(share: float | None) -> str:
+    """Return a relative deviation in per cent; a dash where there is none."""
+    return "–" if share is None else f"{100 * share:+.1f} %"
+
+
 def difference_text(difference: Difference) -> str:
     """Return a difference in words short enough for a table."""
     c = difference.comparison

@@ -12,7 +12,7 @@ from iassf_jax.core.errors import InputError
 from iassf_jax.core.images import write_image
 from iassf_jax.metrics import METRICS, PAPER
 from iassf_jax.report import figures, page, pictures, tables
-from iassf_jax.report.published import SOURCE, SWEPT, TITLES, published
+from iassf_jax.report.published import ABLATION, SOURCE, SWEPT, TITLES, counterpart, published
 from iassf_jax.report.rows import Block
 from iassf_jax.report.statistics import Cells, Difference, differences_from, make_cells, over_seeds
 
@@ -26,7 +26,6 @@ _HEADINGS = {
     "restoration": "Restored images",
     "validation": "Validation in training, last step",
 }
-_ABLATION = "model.ablation"
 _FEW = 10  # images
 
 Point = tuple[str, float, float, int, int]  # see `figures.bubbles`
@@ -103,7 +102,7 @@ def write_report(
 def paper_table(block: Block) -> str | None:
     """Return the paper's table on what was swept: alpha, M or the ablations; None for anything else."""
     names = {name for row in block.rows for name in row.settings}
-    swept = {option: table for table, option in SWEPT.items()} | {_ABLATION: "VII"}
+    swept = {option: table for table, option in SWEPT.items()} | {ABLATION: "VII"}
     found = [table for option, table in swept.items() if names == {option}]
     return found[0] if found else None
 
@@ -128,6 +127,10 @@ def _tables(folder: Path, parts: Sequence[_Part], paper: str | None) -> list[tup
         markdown += [f"## {heading}\n", tables.to_markdown(sections, block.metrics)]
         latex.append(f"% {heading}\n{tables.to_latex(sections, block.metrics)}")
         text = _notes(part) + page.table(sections, block.metrics)
+        if found := _deviations(part, paper) if len(sections) > 1 else {}:
+            note = f"Deviations from the paper's Table {paper}, relative"
+            markdown += [f"### {note}\n", tables.deviations_markdown(found, block.metrics)]
+            text += f"<p>{note}:</p>{page.deviations(found, block.metrics)}"
         if part.found:
             compared = tables.comparison_markdown(part.found, part.reference, block.metrics)
             note = _difference_note(part)
@@ -140,6 +143,15 @@ def _tables(folder: Path, parts: Sequence[_Part], paper: str | None) -> list[tup
         with written_aside(folder / name) as path:
             path.write_text(content, encoding="utf-8")
     return shown
+
+
+def _deviations(part: _Part, paper: str | None) -> dict[str, dict[str, float]]:
+    """Of the rows that the paper has, too: networks trained with the settings of one of its rows."""
+    assert paper is not None
+    known = published(paper)
+    rows = {row.label: counterpart(paper, row.settings) for row in part.block.rows if row.networks}
+    matched = {label: known[name] for label, name in rows.items() if name is not None}
+    return tables.deviations(part.cells, matched, part.block.metrics)
 
 
 def _named(rows: Mapping[str, Mapping[str, float]], paper: str) -> dict[str, Mapping[str, float]]:

@@ -97,6 +97,8 @@ def test_a_sweep_becomes_a_table_beside_the_published_one(sweep, tmp_path, capsy
     assert "| alpha=2.0 | **5.550** ± 0.071 | **294." in text and "± 0.071 | – |" in text
     assert "Table VIII" in text and "| alpha=5 | 2.030 | 388.0 | 5.401 |" in text
     assert "larger than seed noise" in text
+    deviation = f"{100 * (5.55 / 2.72 - 1):+.1f} %"
+    assert f"| alpha=2.0 | {deviation} |" in text
     rows = list(csv.DictReader((tmp_path / "out" / "table.csv").read_text().splitlines()))
     row = next(r for r in rows if (r["row"], r["metric"]) == ("alpha=2.0", "q_mi"))
     assert float(row["difference"]) == pytest.approx(2.0) and row["beyond_seed_noise"] == "yes"

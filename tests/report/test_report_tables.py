@@ -12,7 +12,7 @@ from iassf_jax.metrics import METRICS, PAPER
 from iassf_jax.metrics.report import latex_text
 from iassf_jax.metrics.summary import compare
 from iassf_jax.report import tables
-from iassf_jax.report.published import TITLES, published
+from iassf_jax.report.published import TITLES, counterpart, published
 from iassf_jax.report.statistics import Difference, make_cell, noise_limit
 
 METRIC_NAMES = ("q_mi", "q_cv")
@@ -120,3 +120,35 @@ def test_published_tables():
     assert published("VII")["w/o HDE"]["q_vif"] == 0.464
     with pytest.raises(InputError, match="X.*VIII"):
         published("X")
+
+
+@pytest.mark.parametrize(
+    "table, settings, row",
+    [
+        ("VIII", {"alpha": 2.0}, "2"),
+        ("VIII", {"alpha": 0.5}, "0.5"),
+        ("VIII", {"alpha": 2.5}, None),
+        ("VIII", {}, None),
+        ("IX", {"model.num_fusion_blocks": 7}, "7"),
+        ("VII", {"model.ablation": "wo_pvi"}, "w/o P_vi"),
+        ("VII", {"model.ablation": "none"}, "Ours"),
+        ("I", {"alpha": 3}, "Ours"),
+    ],
+)
+def test_networks_have_counterparts_in_the_paper(table, settings, row):
+    assert counterpart(table, settings) == row
+    assert row is None or row in published(table)
+
+
+def test_every_ablation_of_the_network_is_a_row_of_the_paper():
+    from configs.sweeps.ablations import ABLATIONS
+
+    rows = {counterpart("VII", {"model.ablation": name}) for name in ABLATIONS}
+    assert rows == set(published("VII"))
+
+
+def test_deviations_are_relative(cells):
+    known = {"c": {"q_mi": 2 * cells["c"]["q_mi"].mean, "q_pi": 3.0}}
+    found = tables.deviations(cells, known, METRIC_NAMES)
+    assert found == {"c": {"q_mi": pytest.approx(-0.5)}}
+    assert tables.deviations_markdown(found, METRIC_NAMES).splitlines()[2] == "| c | -50.0 % | – |"
