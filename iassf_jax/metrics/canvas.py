@@ -13,6 +13,7 @@ from typing import NamedTuple
 from jax import numpy as jnp
 from jaxtyping import Array, Float, Int
 
+_LARGEST = 1920 * 1088  # pixels of a canvas
 Length = int | Int[Array, ""]
 
 
@@ -139,16 +140,18 @@ def _outside(x: Array, size: Size, value: float) -> Array:
 def canvases(sizes: Iterable[tuple[int, int]]) -> dict[tuple[int, int], tuple[int, int]]:
     """Return for each size the canvas to measure its images on: few of them, none over four times too large.
 
-    A size that would share its canvas with no other gets none.
+    A size that would share its canvas with no other gets none, and neither does one of more than two million
+    pixels: there the dense transforms of Q_CV take longer than compiling another program.
     """
-    left = sorted(set(sizes), key=math.prod, reverse=True)
+    left = sorted((s for s in set(sizes) if math.prod(s) <= _LARGEST), key=math.prod, reverse=True)
     chosen: dict[tuple[int, int], tuple[int, int]] = {}
     while left:
         canvas = left[0]
         sharing: list[tuple[int, int]] = []
         for size in left:
             both = (max(canvas[0], size[0]), max(canvas[1], size[1]))
-            if math.prod(both) <= 4 * min(math.prod(s) for s in (*sharing, size)):
+            limit = min(_LARGEST, 4 * min(math.prod(s) for s in (*sharing, size)))
+            if math.prod(both) <= limit:
                 canvas = both
                 sharing.append(size)
         if len(sharing) > 1:

@@ -184,9 +184,11 @@ def test_every_metric_can_be_computed_on_a_canvas(size):
 
 def test_canvases_are_few_and_not_much_larger_than_the_images():
     sizes = [(100 + 7 * i % 60, 120 + 11 * i % 50) for i in range(40)] + [(160, 90), (20, 30), (900, 700)]
+    sizes += [(3000, 4000), (3000, 4001)]
     found = canvases(sizes)
     assert len(set(found.values())) <= 3
     assert (20, 30) not in found and (900, 700) not in found  # alone, so with a program of their own
+    assert (3000, 4000) not in found  # too large
     for (height, width), (rows, columns) in found.items():
         assert height <= rows and width <= columns and 4 * height * width >= rows * columns
 
