@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ from jaxtyping import Float
 
 from iassf_jax.core.errors import InputError
 from iassf_jax.report.results import DERIVED, Result, Run, differences
+
+_NAMED_BY = 3  # options at most make a label; rows that differ in more are called as their runs
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -152,13 +156,19 @@ def _row(group: Sequence[Result], varied: Sequence[str], *, several: bool) -> Ro
     if not first.of_run or first.run is None:
         return Row(first.method, {}, tuple(group))
     settings = {name: first.run.options[name] for name in varied if name in first.run.options}
-    text = ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in settings.items())
-    name = first.source if several and not text else first.method
+    text = ", ".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in settings.items())
+    if len(varied) > _NAMED_BY or (varied and not settings):
+        text = re.sub(r",?seed=\d+", "", first.run.folder.name)
     if text and first.method.startswith(DERIVED):
-        name, text = first.method, f" ({text})"
-    elif text:
-        name, text = text, ""
-    return Row(name + text, settings, tuple(group))
+        label = f"{first.method} ({text})"
+    else:
+        label = text or (first.source if several else first.method)
+    return Row(label, settings, tuple(group))
+
+
+def _short(value: Any) -> str:
+    """A path by its last part; everything else as it is."""
+    return Path(value).name if isinstance(value, str) and "/" in value else str(value)
 
 
 def _told_apart(rows: Sequence[Row]) -> list[Row]:

@@ -90,6 +90,15 @@ def test_runs_that_differ_in_the_seed_are_one_row(sweep):
     np.testing.assert_allclose(block.rows[1].values("q_mi", block.images[:1]), [[3.0], [3.1]])
 
 
+def test_rows_that_differ_in_many_options_are_called_as_their_runs(tmp_path):
+    for name, options in {"small": {}, "large": {f"o{i}": i for i in range(4)}}.items():
+        _run(tmp_path / name, alpha=2.0, seed=0, shift=1.0)
+        config = json.loads((tmp_path / name / "config.json").read_text())
+        (tmp_path / name / "config.json").write_text(json.dumps(config | options))
+    block = make_blocks(read_results({"runs": tmp_path}))[0]
+    assert {row.label for row in block.rows} == {"large", "small", "maximum"}
+
+
 def test_a_sweep_becomes_a_table_beside_the_published_one(sweep, tmp_path, capsys):
     assert _report(sweep, tmp_path / "out", "--no-figures") == 0
     assert "report.html" in capsys.readouterr().out.replace("\n", "")
