@@ -80,11 +80,9 @@ def differing_files(one: Path, other: Path) -> list[str]:
 def _equal(a: object, b: object) -> bool:
     import jax
 
-    if jax.tree.structure(a) != jax.tree.structure(b):
-        return False
-    return all(
-        np.array_equal(np.asarray(x), np.asarray(y))
-        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    one, other = (jax.tree.leaves_with_path(tree) for tree in (a, b))
+    return [path for path, _ in one] == [path for path, _ in other] and all(
+        np.array_equal(np.asarray(x), np.asarray(y)) for (_, x), (_, y) in zip(one, other, strict=True)
     )
 
 

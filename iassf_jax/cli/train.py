@@ -47,10 +47,14 @@ def run(args: argparse.Namespace) -> int:
     """Train; 0 when finished or stopped by SIGTERM with a checkpoint, 130 after Ctrl-C."""
     config = load_config(args.config, args.overrides)
     if args.launcher == "ray":
-        launch_ray(functools.partial(_train, config, args), workdir=args.workdir)
+        launch_ray(args, functools.partial(_work_for_ray, config, args), workdir=args.workdir)
         return 0
     join(args)
     return _train(config, args)
+
+
+def _work_for_ray(config: ConfigDict, args: argparse.Namespace) -> None:
+    _train(config, args)
 
 
 def _train(config: ConfigDict, args: argparse.Namespace) -> int:
