@@ -15,6 +15,7 @@ COMMANDS = {
     "fuse": "remove haze and fuse one pair or two folders of images",
     "train": "train a network; the same command again resumes",
     "evaluate": "fuse and measure data sets with a network and rivals",
+    "sweep": "train the points of a sweep, alone or several in one program; collect their results",
     "report": "tables, statistics, figures and a page of evaluations and sweeps",
     "measure": "measure fused images of any origin and compare methods",
     "fit-niqe": "fit the NIQE model of `measure` to a folder of clean images",

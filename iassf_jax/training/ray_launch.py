@@ -72,7 +72,7 @@ def launch_with_ray(
         raise MissingDependencyError(
             f'--launcher ray needs Ray Train, but there is {error}: pip install "iassf_jax[ray]"'
         ) from error
-    _connect(ray, address)
+    connect(ray, address)
     trainer = JaxTrainer(
         functools.partial(_work, train_function),
         scaling_config=train.ScalingConfig(
@@ -95,15 +95,20 @@ def launch_with_ray(
         raise TrainingError(f"the run failed on Ray: {error}") from error
 
 
-def _connect(ray: Any, address: str | None) -> None:
+def connect(ray: Any, address: str | None) -> None:
+    """Connect the module `ray` to the cluster at `address`, unless it is connected.
+
+    Raises:
+      InputError: nobody answers there.
+    """
     if ray.is_initialized():
         return
     try:
         ray.init(address=address)
     except ConnectionError as error:
         raise InputError(
-            f"no Ray cluster at {address}: {error}. Start one with `ray start --head`, or leave "
-            "--ray-address out to train on this machine alone"
+            f"no Ray cluster at {address}: {error}. Start one with `ray start --head`, or leave the address "
+            "out to train on this machine alone"
         ) from error
 
 

@@ -1,0 +1,94 @@
+"""A sweep on disk: a folder for every point, which is the folder of its run, and what is known about each.
+
+WORKDIR/sweep.json             the points in order, with their overrides
+WORKDIR/NAME/point.json        overrides and resolved configuration of a point
+WORKDIR/NAME/status.json       how its last try ended; absent before and during the first one
+WORKDIR/NAME/output.log        what its tries printed
+WORKDIR/NAME/...               the run, see `training.run`
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from iassf_jax.core.atomic import written_aside
+from iassf_jax.core.config import from_json, to_json
+from iassf_jax.core.errors import InputError
+from iassf_jax.sweeps.points import Point
+
+FINISHED, FAILED, DIVERGED, STOPPED, WAITING = "finished", "failed", "diverged", "stopped", "waiting"
+PRUNED = "pruned"  # ended early by a scheduler
+FINAL = (FINISHED, DIVERGED, PRUNED)  # what another try would not change
+
+Unit = tuple[Path, ...]
+"""Folders of the points that one process trains."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """How the last try of a point ended."""
+
+    state: str = WAITING  # one of the words above
+    step: int = 0
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)  # validation of the last step
+    error: str = ""
+
+
+def write_points(workdir: Path, points: Sequence[Point]) -> list[Path]:
+    """Make the folders of a sweep and return them in order.
+
+    Raises:
+      InputError: the folder cannot be written.
+    """
+    entries = [{"name": point.name, "overrides": dict(point.overrides)} for point in points]
+    _write(workdir / "sweep.json", {"points": entries})
+    for point, entry in zip(points, entries, strict=True):
+        _write(workdir / point.name / "point.json", entry | {"config": json.loads(to_json(point.config))})
+    return [workdir / point.name for point in points]
+
+
+def read_config(folder: Path) -> ConfigDict:
+    """Return the resolved configuration of a point."""
+    return from_json(json.dumps(_read(folder / "point.json")["config"]))
+
+
+def read_overrides(folder: Path) -> dict[str, Any]:
+    """Return what distinguishes a point."""
+    return _read(folder / "point.json")["overrides"]
+
+
+def read_status(folder: Path) -> Status:
+    """Return how the last try of a point ended; "waiting" if there was none."""
+    path = folder / "status.json"
+    return Status(**_read(path)) if path.exists() else Status()
+
+
+def write_status(folder: Path, status: Status) -> None:
+    """Record how a try ended."""
+    _write(folder / "status.json", dataclasses.asdict(status))
+
+
+def is_done(unit: Unit) -> bool:
+    """Whether no point of a unit has to be tried again."""
+    return all(read_status(folder).state in FINAL for folder in unit)
+
+
+def clear_status(folder: Path) -> None:
+    """Forget how the last try ended, because another one begins."""
+    (folder / "status.json").unlink(missing_ok=True)
+
+
+def _write(path: Path, tree: Mapping[str, Any]) -> None:
+    with written_aside(path) as aside:
+        aside.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,153 @@
+"""One run of a population: its folder, data position, checkpoints, log and validation."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from iassf_jax.checkpoints.manager import CheckpointManager
+from iassf_jax.checkpoints.warm_start import warm_start
+from iassf_jax.core.config import to_json
+from iassf_jax.core.errors import CheckpointError, TrainingError
+from iassf_jax.core.images import write_image
+from iassf_jax.evaluation import picture_grid
+from iassf_jax.training import data, logging, loop, records, start
+from iassf_jax.training.optimizer import make_schedule
+from iassf_jax.training.state import TrainState
+from iassf_jax.training.task import Task
+from iassf_jax.training.validating import LocalValidator
+from iassf_jax.training.writers import open_writers
+
+
+@dataclasses.dataclass
+class Member:
+    """What a member does by itself; its parameters are computed together with those of the others."""
+
+    config: ConfigDict
+    folder: Path
+    task: Task
+    progress: loop.Progress
+    manager: CheckpointManager
+    log: logging.RunLog | None = None
+    error: TrainingError | None = None  # why it has left the population
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """Return the configuration as it is saved."""
+        return json.loads(to_json(self.config))
+
+    def restore(self, like_state: Any, step: int, *, console: Console) -> TrainState:
+        """Return the state after `step` steps and take up the data's position of then.
+
+        Raises:
+          IassfError: see `training.start.restore_newest`.
+        """
+        for later in [saved for saved in self.manager.all_steps() if saved > step]:
+            self.manager.set_aside(later)  # the others had not come so far
+        found = start.restore_newest(
+            self.manager, like_state, given=self.plain, workdir=self.folder, console=console
+        )
+        if found is None or found[2] != step:
+            raise CheckpointError(f"the checkpoint of step {step} in {self.folder} cannot be read")
+        self.progress.set_state(found[1])
+        return found[0]
+
+    def warmed(self, state: TrainState) -> TrainState:
+        """Return a fresh state with the parameters of `config.init_from` where that is given."""
+        if not self.config.init_from:
+            return state
+        params, _ = warm_start(state.params, self.config.init_from, partially=self.config.init_partially)
+        ema = jax.tree.map(lambda leaf: leaf.copy(), params) if state.ema else {}
+        return dataclasses.replace(state, params=params, ema=ema)
+
+    def open_log(self, step: int, params: Any) -> logging.RunLog:
+        """Write the run's records and open its log at `step`."""
+        records.write_records(self.folder, self.config, params)
+        evaluated = self.progress.evaluation is not None
+        for name in (logging.METRICS_FILE, logging.TIMING_FILE):
+            logging.rewind(self.folder / name, step=step, evaluated=evaluated)
+        rate = make_schedule(self.config.optimizer.to_dict(), steps=self.config.steps)
+        self.log = logging.RunLog(
+            self.folder,
+            start=step,
+            steps=self.config.steps,
+            batch_size=self.config.data.batch_size,
+            rate=lambda count: float(rate(jnp.asarray(count, jnp.int32))),
+            console=Console(quiet=True),
+            writers=open_writers(self.config.writers, self.folder, self.plain),
+        )
+        return self.log
+
+    def evaluate(self, validator: LocalValidator, params: Any, step: int, *, pictures: int) -> None:
+        """Validate `params` and report it."""
+        assert self.log is not None
+        self.progress.window.fetch()
+        validation = validator.validate(
+            params,
+            self.task.examples(data.validation_examples(self.config, makes_hazy=self.task.makes_hazy)),
+            alpha=self.config.alpha,
+            num_pictures=pictures,
+        )
+        assert validation is not None  # nothing breaks it off
+        self.progress.evaluation = validation.metrics
+        if validation.pictures:
+            grid = picture_grid(validation.pictures)
+            write_image(self.folder / "images" / f"step_{step:08d}.png", grid)
+            self.log.pictures(step, validation.pictures)
+        self.log.evaluation(step, validation.metrics)
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Start saving the checkpoint of `step`."""
+        self.manager.save(
+            step,
+            state,
+            iterator_state=self.progress.get_state(),
+            config=self.plain,
+            metrics=self.progress.evaluation,
+        )
+
+
+def open_members(
+    configs: Sequence[ConfigDict], folders: Sequence[Path], tasks: Sequence[Task], stack: contextlib.ExitStack
+) -> list[Member]:
+    """Open the runs of a population; members of one seed read the same batches, through one iterator.
+
+    Everything is closed with `stack`.
+    """
+    batches: dict[int, Any] = {}
+    members = []
+    for config, folder, task in zip(configs, folders, tasks, strict=True):
+        records.make_folder(folder)
+        if config.seed not in batches:
+            reading = data.training_batches(_from_host(config), makes_hazy=task.makes_hazy)
+            batches[config.seed] = stack.enter_context(contextlib.closing(reading))
+        validates = config.data.val and config.eval_every
+        manager = CheckpointManager(
+            folder,
+            keep_last=config.keep_last,
+            best_metric=config.best_metric or None if validates else None,
+            best_mode=config.best_mode,
+        )
+        stack.enter_context(manager)
+        members.append(Member(config, folder, task, loop.Progress(batches[config.seed]), manager))
+    return members
+
+
+def common_step(members: Sequence[Member]) -> int:
+    """Return the newest step of which every member has a checkpoint; 0 if there is none."""
+    return max(set.intersection(*(set(member.manager.all_steps()) for member in members)), default=0)
+
+
+def _from_host(config: ConfigDict) -> ConfigDict:
+    """Members take their batches from the host: resident images would be held once for each of them."""
+    copy = ConfigDict(config)
+    with copy.unlocked():
+        copy.data.resident = False
+    return copy

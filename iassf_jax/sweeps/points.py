@@ -1,0 +1,138 @@
+"""The points of a sweep: which configurations are trained, and under which names.
+
+A sweep file is a configuration file that also has `get_points()`, a generator of overrides such as
+{"alpha": 0.5, "model.num_fusion_blocks": 3}. Several of them, and grids, multiply.
+"""
+
+import ast
+import dataclasses
+import importlib.util
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from iassf_jax.core.config import load_config
+from iassf_jax.core.errors import ConfigError
+
+Overrides = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One run of a sweep."""
+
+    name: str  # of its folder
+    overrides: Mapping[str, Any]  # what distinguishes it, {dotted option: value}
+    config: ConfigDict  # resolved
+
+
+def make_points(
+    sweep: str | Path,
+    *,
+    times: Sequence[str | Path] = (),
+    grids: Sequence[str] = (),
+    base: str | Path | None = None,
+    overrides: Sequence[str] = (),
+) -> list[Point]:
+    """Return the points of a sweep, in the order of the files and their generators.
+
+    Args:
+      sweep: a sweep file, or the name of a packaged one ("alpha").
+      times: more of them; every point of one is combined with every point of the others.
+      grids: "OPTION=VALUE,VALUE,..." words, which multiply too.
+      base: configuration that all points start from; the default is `get_config()` of `sweep`.
+      overrides: "config.NAME=VALUE" words for all points, see `core.config.load_config`.
+
+    Raises:
+      ConfigError: a file or option that does not exist, two factors that set one option, or equal points.
+    """
+    files = [_find(file) for file in (sweep, *times)]
+    factors = [*(_points_of(file) for file in files), *(_grid(text) for text in grids)]
+    points = [_point(_merged(parts), base or files[0], overrides) for parts in itertools.product(*factors)]
+    names = [point.name for point in points]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"points that are equal: {', '.join(twice)}")
+    return points
+
+
+def point_name(overrides: Mapping[str, Any]) -> str:
+    """Return a folder name such as "alpha=0.5,num_fusion_blocks=3"."""
+    short = [key.rpartition(".")[2] for key in overrides]
+    keys = list(overrides) if len(set(short)) < len(short) else short
+    text = ",".join(f"{key}={_text(value)}" for key, value in zip(keys, overrides.values(), strict=True))
+    return re.sub(r"[^\w.,=+-]+", "_", text) or "base"
+
+
+def _point(values: Overrides, base: str | Path, overrides: Sequence[str]) -> Point:
+    words = [f"config.{key}={_text(value)}" for key, value in values.items()]
+    return Point(point_name(values), values, load_config(base, [*overrides, *words]))
+
+
+def _merged(parts: Iterable[Overrides]) -> Overrides:
+    merged: Overrides = {}
+    for part in parts:
+        if both := sorted(merged.keys() & part.keys()):
+            raise ConfigError(f"two factors of the sweep set {', '.join(both)}")
+        merged |= part
+    return merged
+
+
+def _grid(text: str) -> list[Overrides]:
+    key, equals, values = text.partition("=")
+    if not (key and equals and values):
+        raise ConfigError(f"grid {text!r}: expected OPTION=VALUE,VALUE,...")
+    key = key.strip().removeprefix("config.")
+    return [{key: _value(value.strip())} for value in values.split(",")]
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _text(value: Any) -> str:
+    """Return a value as `load_config` reads it."""
+    return "none" if value is None else str(value)
+
+
+def _find(path_or_name: str | Path) -> Path:
+    path = Path(path_or_name)
+    if path.is_file():
+        return path
+    spec = importlib.util.find_spec("configs.sweeps")
+    assert spec is not None and spec.submodule_search_locations
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    packaged = folder / path.with_suffix(".py").name
+    if path.parent.as_posix() in (".", "sweeps", "configs/sweeps") and packaged.is_file():
+        return packaged
+    names = sorted(file.stem for file in folder.glob("*.py") if file.stem != "__init__")
+    raise ConfigError(f"no sweep {str(path)!r}: give a Python file, or one of {', '.join(names)}")
+
+
+def _points_of(path: Path) -> list[Overrides]:
+    module = _import(path)
+    if not hasattr(module, "get_points"):
+        raise ConfigError(f"{path} is no sweep: it has no get_points(), which yields overrides")
+    points = [dict(point) for point in module.get_points()]
+    if not points:
+        raise ConfigError(f"get_points() of {path} yields nothing")
+    return points
+
+
+def _import(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"iassf_sweep_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ConfigError(f"{path} cannot be used as a sweep: {type(error).__name__}: {error}") from error
+    return module

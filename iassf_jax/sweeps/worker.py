@@ -1,0 +1,69 @@
+"""The process that trains points: one run, or several as a population.
+
+    python -m iassf_jax.sweeps.worker WORKDIR/alpha=0.5 [WORKDIR/alpha=1.0 ...]
+
+Every engine starts this command, on whatever machine it chose. How each point ended is in its folder.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from iassf_jax.core.compilation import enable_compilation_cache
+from iassf_jax.core.errors import IassfError, TrainingError
+from iassf_jax.sweeps.folders import (
+    DIVERGED,
+    FAILED,
+    FINAL,
+    FINISHED,
+    STOPPED,
+    Status,
+    read_config,
+    read_status,
+    write_status,
+)
+from iassf_jax.training import RunResult, run_training
+
+
+def train_points(folders: Sequence[Path]) -> list[Status]:
+    """Train the points of `folders`, or continue them, and record how each ended.
+
+    Several are a population and must share a program (`sweeps.groups`). Points that are done are left alone.
+    An error is recorded, printed and not raised.
+    """
+    open_folders = [folder for folder in folders if read_status(folder).state not in FINAL]
+    try:
+        if len(open_folders) > 1:
+            from iassf_jax.sweeps.population import train_population
+
+            configs = [read_config(folder) for folder in open_folders]
+            statuses = [_status(result) for result in train_population(configs, open_folders)]
+        else:
+            statuses = [_status(run_training(read_config(folder), folder)) for folder in open_folders]
+    except TrainingError as error:
+        statuses = [Status(DIVERGED, error=str(error))] * len(open_folders)
+    except Exception as error:  # recorded for the sweep, which goes on with its other points
+        kind = "" if isinstance(error, IassfError) else f"{type(error).__name__}: "
+        statuses = [Status(FAILED, error=f"{kind}{error}")] * len(open_folders)
+        traceback.print_exc()
+    for folder, status in zip(open_folders, statuses, strict=True):
+        write_status(folder, status)
+    return [read_status(folder) for folder in folders]
+
+
+def _status(result: RunResult | TrainingError) -> Status:
+    if isinstance(result, TrainingError):
+        return Status(DIVERGED, error=str(result))
+    state = FINISHED if result.step == result.steps else STOPPED
+    return Status(state, result.step, result.evaluation or {})
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train the folders named; 1 if one of them failed."""
+    enable_compilation_cache()
+    return int(any(status.state == FAILED for status in train_points([Path(word) for word in arguments])))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
