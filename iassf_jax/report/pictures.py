@@ -84,8 +84,13 @@ def find_images(folder: Path) -> dict[str, Path]:
 
 
 def spread_out(scenes: Sequence[str], values: Mapping[str, float], count: int) -> list[str]:
-    """Return `count` scenes from the worst to the best by `values`, evenly; by name where there are none."""
-    known = sorted(scenes, key=lambda name: (values.get(name, math.nan), name))
+    """Return `count` scenes from the lowest to the highest of `values`, evenly; those without one last."""
+
+    def order(scene: str) -> tuple[bool, float, str]:
+        value = values.get(scene, math.nan)
+        return (math.isnan(value), 0.0 if math.isnan(value) else value, scene)
+
+    known = sorted(scenes, key=order)
     if len(known) <= count:
         return known
     return [known[round(i * (len(known) - 1) / max(count - 1, 1))] for i in range(count)]
