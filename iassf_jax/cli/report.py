@@ -22,6 +22,7 @@ from iassf_jax.checkpoints.weights import parameter_shapes
 from iassf_jax.cli.info import flop_count
 from iassf_jax.cli.progress import progress_bar
 from iassf_jax.core.errors import InputError
+from iassf_jax.metrics import PAPER
 from iassf_jax.report.pictures import Gallery, find_images
 from iassf_jax.report.published import TITLES
 from iassf_jax.report.results import Result, read_results
@@ -44,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of an evaluation, a run or a sweep; repeatable",
     )
     add("--output", type=Path, required=True, metavar="D", help="folder to write")
-    add("--metrics", metavar="NAMES", help="of fused images, separated by commas (default: all there are)")
+    add(
+        "--metrics",
+        metavar="NAMES",
+        help="of fused images: paper, or names, separated by commas (default: all)",
+    )
     add("--reference", metavar="ROW", help="row to compare the others with (default: the first)")
     add("--paper", choices=tuple(TITLES), help="published table to print below (default: by what was swept)")
     add(
@@ -65,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the report; return 0."""
     _check(args)
     results = read_results(_labelled(args.workdir, "--workdir"))
-    metrics = [name.strip() for name in args.metrics.split(",")] if args.metrics else None
-    blocks = make_blocks(results, metrics=metrics)
+    blocks = make_blocks(results, metrics=_metrics(args.metrics, results))
     options = Options(
         title=args.title,
         reference=args.reference,
@@ -97,6 +101,19 @@ def _check(args: argparse.Namespace) -> None:
     existing = [name for name in FILES if (args.output / name).exists()]
     if existing and not args.overwrite:
         raise InputError(f"{args.output} has {', '.join(existing)}: give another --output, or --overwrite")
+
+
+def _metrics(text: str | None, results: list[Result]) -> list[str] | None:
+    """Names of metrics, "paper" being those of the paper that the files have; None for all."""
+    if text is None:
+        return None
+    known = {metric for result in results if result.part == "fusion" for metric in result.metrics}
+    names: list[str] = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        names += [name for name in PAPER if name in known] if word == "paper" else [word]
+    if not names:
+        raise InputError(f"--metrics {text!r} names no metric that the files have")
+    return list(dict.fromkeys(names))
 
 
 def _labelled(texts: list[str], option: str) -> dict[str, Path]:

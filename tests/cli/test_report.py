@@ -115,9 +115,10 @@ def test_a_sweep_becomes_a_table_beside_the_published_one(sweep, tmp_path, capsy
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Not computed: Q_PI" in page
     assert _report(sweep, tmp_path / "out", "--no-figures") == 2  # it exists
-    options = ("--no-figures", "--overwrite", "--reference", "maximum", "--metrics", "q_mi")
+    options = ("--no-figures", "--overwrite", "--reference", "maximum", "--metrics", "paper")
     assert _report(sweep, tmp_path / "out", *options) == 0
-    assert "minus maximum" in (tmp_path / "out" / "table.md").read_text()
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "| minus maximum | Q_MI | Q_CV | Q_PI |" in text
 
 
 def test_the_page_holds_figures_and_sliders_and_loads_nothing(sweep, tmp_path):
@@ -176,6 +177,7 @@ def test_what_cannot_be_reported_is_said(sweep, tmp_path, capsys):
         ((tmp_path / "empty",), "iassf evaluate"),
         ((sweep, "--reference", "alpha=9"), "alpha=0.5, alpha=2.0, maximum"),
         ((sweep, "--metrics", "q_sf"), "q_sf"),
+        ((sweep, "--metrics", ","), "names no metric"),
         ((sweep, "--scenes", "0"), "at least 1"),
         ((sweep, "--images", str(tmp_path / "empty")), "no images"),
     ]
