@@ -11,11 +11,14 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     "core",
     "ops",
+    "text",
     ("models", "losses", "metrics"),
     "checkpoints",
     "inference",
     "evaluation",
     "training",
+    "sweeps",
+    "report",
     "cli",
 )
 RANK = {name: i for i, layer in enumerate(LAYERS) for name in ([layer] if isinstance(layer, str) else layer)}
