@@ -15,6 +15,7 @@ from iassf_jax.core.errors import InputError
 from iassf_jax.evaluation import tables
 from iassf_jax.evaluation.evaluate import INPUT, Options, evaluate_places
 from iassf_jax.evaluation.scenes import Place, SceneHaze
+from iassf_jax.evaluation.validation import Validator
 from iassf_jax.inference import Fuser
 from iassf_jax.metrics import METRICS
 from iassf_jax.metrics import evaluate as measure_image
@@ -98,6 +99,28 @@ def test_values_are_those_of_the_8_bit_images(evaluation):
             example["visible_clear"], example["infrared"][..., 0], expected.astype(np.uint8), names=["sd"]
         )
         assert fusion.of("restored+mean", "sd")[index] == pytest.approx(value["sd"], rel=1e-5)
+
+
+class Objective:
+    """The network without a loss, for a validation as a run makes it."""
+
+    loss_names = ()
+
+    def apply(self, params, images):
+        return Network().apply({"params": params}, images["visible_hazy"], images["infrared"])
+
+    def loss(self, outputs, images, alpha):
+        return {}
+
+
+def test_a_validation_says_the_same_but_for_the_rounding_to_8_bits(evaluation):
+    examples = [place.examples[place.index] for place in [*places(), *places(("5D", "6D"), "b")]]
+    validation = Validator(Objective())({"gain": jnp.asarray(2.0)}, examples, alpha=1.0)
+    for method, name in (("net", "restored"), (INPUT, "input")):
+        for metric in ("psnr", "ssim"):
+            expected = validation.metrics[f"{name}_{metric}"]
+            found = evaluation.restoration.of(method, f"restoration_{metric}").mean()
+            assert found == pytest.approx(expected, rel=2e-3)
 
 
 def test_scenes_are_known_by_haze_light_and_data(evaluation):
