@@ -1,6 +1,7 @@
 """Evaluation of data sets: values by hand, strata, failures, batches, devices, files."""
 
 import csv
+import functools
 import io
 import json
 
@@ -63,8 +64,11 @@ class Memory:
         return {"visible_clear": clear, "visible_hazy": hazy, "infrared": infrared, "name": name}
 
 
-def fuser(**options):
-    return Fuser(Network(), {"params": {"gain": jnp.asarray(2.0)}}, ir_range="full", **options)
+@functools.cache
+def fuser(devices=1):
+    """Return the network; what one test compiles serves the next."""
+    variables = {"params": {"gain": jnp.asarray(2.0)}}
+    return Fuser(Network(), variables, ir_range="full", devices=jax.devices()[:devices])
 
 
 def places(names=NAMES[:4], data="a", **options):
@@ -170,7 +174,7 @@ def test_batches_and_devices_change_nothing(evaluation, batch, devices):
     some = jax.devices()[:devices]
     options = Options(method="net", metrics=("en", "q_pi", "sd"), batch=batch, devices=some)
     every = [*places(), *places(("5D", "6D"), "b")]
-    found = evaluate_places(fuser(devices=some), every, options)
+    found = evaluate_places(fuser(devices), every, options)
     assert np.isnan(found.fusion.of("net", "q_pi")).all()  # computed on the host, and not from such images
     found.fusion.values["net"] = found.fusion.values["net"][:, [0, 2]]
     for part in ("fusion", "restoration"):
@@ -191,7 +195,7 @@ def test_images_of_every_scene_are_handed_out():
 
 def test_a_scene_that_fails_is_named_and_the_others_go_on(monkeypatch):
     monkeypatch.setitem(SIZES, "3D", (8, 40))
-    options = Options(method="net", metrics=("sd",), batch=2)
+    options = Options(method="net", metrics=("en", "sd"), batch=2)
     done = []
     found = evaluate_places(
         fuser(), places(broken=("2N",)), options, on_done=lambda *counts: done.append(counts)
@@ -205,7 +209,7 @@ def test_a_scene_that_fails_is_named_and_the_others_go_on(monkeypatch):
 
 def test_clear_scenes_are_put_into_haze():
     haze = SceneHaze("uniform", seed=1)
-    options = Options(method="net", metrics=("sd",), haze=haze)
+    options = Options(method="net", metrics=("en", "sd"), haze=haze)
     (scene,) = evaluate_places(fuser(), places(("1D",)), options).scenes
     _, preset, mean = haze(Memory(("1D",))[0])
     assert (scene.haze, scene.mean_transmission) == (preset, mean) == ("uniform", mean)
@@ -215,7 +219,7 @@ def test_what_cannot_be_evaluated_is_refused_at_once():
     with pytest.raises(InputError, match="no scenes"):
         evaluate_places(fuser(), [], OPTIONS)
     with pytest.raises(InputError, match="no baseline is called 'x'"):
-        evaluate_places(fuser(), places(), Options(method="net", metrics=("sd",), baselines=("x",)))
+        evaluate_places(fuser(), places(), Options(method="net", metrics=("en", "sd"), baselines=("x",)))
     with pytest.raises(InputError, match="no metric is called 'y'"):
         evaluate_places(fuser(), places(), Options(method="net", metrics=("y",)))
 
