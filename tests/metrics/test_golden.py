@@ -69,7 +69,9 @@ SLOW = (
 )
 ALL = ("tno_08_piafusion", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW))
 QUICK_NAMES = ("q_mi", "q_abf", "q_cv", "q_scd", "q_vif", "legacy_uint8_q_vif", "q_sf", "ag")
-SLOW_NAMES = tuple(name for name in NAMES if name not in ("ms_ssim", "nmi", "ag_mean", "n_abf", "q_g"))
+# Originals that are float32 programs, or that rounding decides, say nothing of the ninth digit.
+INEXACT = ("ms_ssim", "nmi", "ag_mean", "n_abf", "q_g", "psnr_cddfuse", "ssim_clamped", "q_abf_unit_range")
+SLOW_NAMES = tuple(name for name in NAMES if name not in INEXACT)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +127,7 @@ def test_float64_is_the_reference_path(names, golden, shared):
     triple = golden["triples"]["tno_08_piafusion"]
     values = evaluate(*_images(shared, triple), names=names, precision="float64")
     for metric, expected, tolerance in _expected(triple):
-        if metric in names:
+        if metric in names and expected is not None:
             assert values[metric] == pytest.approx(expected, rel=1e-9 if tolerance else 1e-5), metric
     assert not jax.config.jax_enable_x64
 
