@@ -31,6 +31,8 @@ from iassf_jax.sweeps.points import make_points
 from iassf_jax.sweeps.ray_tune import run_ray
 from iassf_jax.sweeps.slurm import run_slurm
 
+_OF_ENGINE = {"address": "ray", "resources": "ray", "scheduler": "ray", "slurm": "slurm"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; the words `--config.NAME=VALUE` arrive in `overrides`, see `cli.main`."""
@@ -60,9 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retries", type=int, default=1, metavar="N", help="further tries after a failure")
     parser.add_argument("--address", metavar="ADDRESS", help="Ray cluster: auto, HOST:PORT; default: here")
     parser.add_argument(
-        "--resources", default="CPU=1", metavar="KIND=N,...", help="what a trial of Ray takes, as GPU=1,CPU=8"
+        "--resources", metavar="KIND=N,...", help="what a trial of Ray takes, as GPU=1,CPU=8 (CPU=1)"
     )
-    parser.add_argument("--scheduler", default="none", metavar="NAME", help="of Ray: none, or asha")
+    parser.add_argument("--scheduler", metavar="NAME", help="of Ray: asha ends the worse points early")
     parser.add_argument(
         "--slurm",
         action="append",
@@ -96,6 +98,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, units: list[Unit], report: Callable[[Unit], None]) -> bool:
+    for option, engine in _OF_ENGINE.items():
+        if getattr(args, option) and args.engine != engine:
+            raise InputError(f"--{option} is for --engine {engine}; the engine is {args.engine}")
     if args.engine == "local":
         return run_local(units, parallel=args.parallel or 1, retries=args.retries, report=report)
     storage, parallel = args.workdir / args.engine, args.parallel or 0
@@ -106,10 +111,10 @@ def _train(args: argparse.Namespace, units: list[Unit], report: Callable[[Unit],
         units,
         storage=storage,
         address=args.address,
-        resources=_numbers(args.resources.split(",")),
+        resources=_numbers((args.resources or "CPU=1").split(",")),
         parallel=parallel,
         retries=args.retries,
-        scheduler=args.scheduler,
+        scheduler=args.scheduler or "none",
         report=report,
     )
 

@@ -49,8 +49,6 @@ class Member:
         Raises:
           IassfError: see `training.start.restore_newest`.
         """
-        for later in [saved for saved in self.manager.all_steps() if saved > step]:
-            self.manager.set_aside(later)  # the others had not come so far
         found = start.restore_newest(
             self.manager, like_state, given=self.plain, workdir=self.folder, console=console
         )
@@ -140,9 +138,17 @@ def open_members(
     return members
 
 
-def common_step(members: Sequence[Member]) -> int:
-    """Return the newest step of which every member has a checkpoint; 0 if there is none."""
-    return max(set.intersection(*(set(member.manager.all_steps()) for member in members)), default=0)
+def rewind_to_common_step(members: Sequence[Member]) -> int:
+    """Return the newest step of which every member has a checkpoint; 0 if there is none.
+
+    Later ones, of members that had come further, are moved aside: they will be made again.
+    """
+    steps = [member.manager.all_steps() for member in members]
+    common = max(set.intersection(*map(set, steps)), default=0)
+    for member, saved in zip(members, steps, strict=True):
+        for later in [step for step in saved if step > common]:
+            member.manager.set_aside(later)
+    return common
 
 
 def _from_host(config: ConfigDict) -> ConfigDict:

@@ -21,7 +21,7 @@ from iassf_jax.core.errors import TrainingError
 from iassf_jax.core.rng import example_id
 from iassf_jax.evaluation.measures import metric_names
 from iassf_jax.sweeps.folders import DIVERGED, Status, write_status
-from iassf_jax.sweeps.members import Member, common_step, open_members
+from iassf_jax.sweeps.members import Member, open_members, rewind_to_common_step
 from iassf_jax.sweeps.stacked import StackedProgram, check_members, traced_values
 from iassf_jax.training import RunResult, loop, settings, sharding
 from iassf_jax.training.optimizer import make_optimizer
@@ -100,7 +100,7 @@ class _Population:
         with contextlib.ExitStack() as stack:
             self.members = open_members(self.configs, self.folders, self.tasks, stack)
             stop = stack.enter_context(StopRequest())
-            step = common_step(self.members)
+            step = rewind_to_common_step(self.members)
             states = [self._begin(index, step) for index in range(len(self.members))]
             for member, state in zip(self.members, states, strict=True):
                 stack.enter_context(member.open_log(step, state.params))

@@ -249,6 +249,8 @@ def test_options_reach_the_engines(tune, submitit, trained, sweep_file, tmp_path
     assert Executor.made[0].parameters["slurm_additional_parameters"] == {"qos": "low"}
     assert main([*words, "--slurm", "qos"]) == 2
     assert "'qos': expected KEY=VALUE" in capsys.readouterr().err
+    assert main([*words, "--address", "auto"]) == 2
+    assert "--address is for --engine ray; the engine is slurm" in capsys.readouterr().err
 
 
 REAL = ("config.data.train=/nowhere",)  # ends at once, which is recorded like any other end

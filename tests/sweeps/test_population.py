@@ -61,21 +61,24 @@ def test_a_population_continues_from_the_step_that_all_have(make_config, tmp_pat
     assert [status.state for status in statuses] == [FINISHED] * 2
     assert statuses[0].metrics["loss/total"] != statuses[1].metrics["loss/total"]
 
-    saves = []
-    save = CheckpointManager.save
-
-    def dying(self, step, *args, **kwargs):
-        saves.append(step)
-        if len(saves) == 4:  # the second member's checkpoint of the last step
-            raise Killed
-        return save(self, step, *args, **kwargs)
-
     folders = [tmp_path / "killed" / name for name in ("a", "b")]
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(CheckpointManager, "save", dying)
-        train_population(configs, folders, console=silent)
+    save, saves = CheckpointManager.save, []
+
+    def killing_at(count):
+        def dying(self, step, *args, **kwargs):
+            saves.append(step)
+            if len(saves) == count:
+                raise Killed
+            return save(self, step, *args, **kwargs)
+
+        return dying
+
+    for count in (2, 6):  # the second member's first checkpoint, then its last one
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(CheckpointManager, "save", killing_at(count))
+            train_population(configs, folders, console=silent)
     results = train_population(configs, folders, console=silent)
-    assert saves == [2, 2, 4, 4] and [result.step for result in results] == [4, 4]
+    assert saves == [2, 2, 2, 2, 4, 4] and [result.step for result in results] == [4, 4]
     for found, expected in zip(folders, whole, strict=True):
         assert lines(found) == lines(expected)
 
