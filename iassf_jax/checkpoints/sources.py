@@ -4,18 +4,32 @@ import importlib.resources
 from pathlib import Path
 from typing import Any
 
+from iassf_jax.checkpoints.listing import listing
 from iassf_jax.checkpoints.named_arrays import is_named_arrays
 from iassf_jax.checkpoints.torch_import import import_with_report
 from iassf_jax.checkpoints.weights import load_weights
 from iassf_jax.core.errors import CheckpointError
 
 _FILE = "weights.safetensors"
+_CARD = "README.md"
 
 
 def packaged_weights() -> dict[str, Path]:
     """Return the weights files that come with the package, by name."""
     folder = Path(str(importlib.resources.files("iassf_jax"))) / "weights"
     return {path.parent.name: path for path in sorted(folder.glob(f"*/{_FILE}"))}
+
+
+def model_card(name: str) -> str:
+    """Return the text that comes with packaged weights: data, recipe, scores, licence, known failures.
+
+    Raises:
+      CheckpointError: no packaged weights of that name.
+    """
+    packaged = packaged_weights()
+    if name not in packaged:
+        raise CheckpointError(f"no packaged weights are called {name!r}; there are: {listing(packaged)}")
+    return (packaged[name].parent / _CARD).read_text(encoding="utf-8")
 
 
 def load_pretrained(source: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:

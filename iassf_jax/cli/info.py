@@ -1,7 +1,7 @@
 """Show versions, devices, packaged weights and the networks with their parameter counts.
 
 iassf info
-iassf info --weights W.safetensors          # what a weights file, run or checkpoint holds
+iassf info --weights iassf-lite             # what weights hold, and the card of packaged ones
 iassf info --flops                          # also the arithmetic for one 256x256 pair (slower)
 """
 
@@ -15,10 +15,11 @@ from typing import Any
 import jax
 import numpy as np
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 
 from iassf_jax import __version__, models
-from iassf_jax.checkpoints.sources import load_pretrained, packaged_weights
+from iassf_jax.checkpoints.sources import load_pretrained, model_card, packaged_weights
 from iassf_jax.checkpoints.weights import parameter_shapes, read_header
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "opencv-python-headless")
@@ -123,3 +124,5 @@ def _print_weights(console: Console, source: str, *, flops: bool) -> None:
     if flops:
         table.add_row(f"GFLOPs at {_SIDE}x{_SIDE}", f"{flop_count(model) / 1e9:.2f}")
     console.print(table)
+    if source in packaged_weights():
+        console.print(Markdown(model_card(source)))

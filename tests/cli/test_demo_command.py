@@ -20,7 +20,8 @@ def small(monkeypatch):
 def test_demo_writes_pictures_and_numbers(small, tmp_path, capsys):
     output = tmp_path / "demo"
     assert main(["demo", "--output", str(output), "--steps", "2"]) == 0
-    assert len(list((output / "results" / "fused").glob("*.png"))) == 2
+    for name in ("trained_here", "iassf-lite"):
+        assert len(list((output / "results" / name / "fused").glob("*.png"))) == 2
     assert len(list((output / "run" / "images").glob("*.png"))) == 1
     assert "PSNR" in capsys.readouterr().out
     assert main(["demo", "--output", str(output), "--steps", "2"]) == 2  # refuses to overwrite
