@@ -5,9 +5,9 @@
 
 Whole images at half of MSRS's size, so that the network, which works at 128 pixels, always sees the scene
 and its place in it. Hazy files are not needed: half of the haze is the released one, the other half is
-`physical`, and a tenth of the inputs stay clear. 2200 steps on 325 pairs of MSRS and RoadScene took 57 minutes
-on two shared cores and gave 27.6 dB on the 30 validation images of MSRS in the released haze; the packaged
-`iassf-lite` went on from there (benchmarks/experiments.md).
+`physical`, and a tenth of the inputs stay clear. 2200 steps on 325 pairs of MSRS and RoadScene took 57
+minutes on two shared cores and gave 27.6 dB on the 30 validation images of MSRS in the released haze; the
+packaged `iassf-lite` went on from there (benchmarks/experiments.md).
 """
 
 from ml_collections import ConfigDict
