@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from data_pipelines.degradations.table import (
@@ -33,6 +34,7 @@ def restoration_pairs(
     *,
     names: Sequence[str],
     examples: Examples | None = None,
+    shares: Sequence[float] | None = None,
     chosen: Int[Array, " b"] | None = None,
     untouched: float = 0.0,
     **options: Any,
@@ -42,7 +44,8 @@ def restoration_pairs(
     Args:
       key: one key for the batch; example i uses `fold_in(key, examples[i])` alone.
       visible, infrared: clean images in [0,1]; infrared with one channel or three equal ones.
-      names: of `DEGRADATIONS`, all equally likely; a repeated name is likelier. "PD" is the visible image.
+      names: of `DEGRADATIONS`. "PD" is the visible image.
+      shares: how likely each is, adding up to 1; by default all are equally likely.
       examples: what tells the examples apart; by default their positions.
       chosen: position in `names` for each example, instead of a draw.
       untouched: share of the examples whose pair is the infrared image and itself.
@@ -58,7 +61,9 @@ def restoration_pairs(
     keys = jax.vmap(lambda example: jax.random.fold_in(key, example))(ids)
     drawn = uniforms(keys, ("degradation", "untouched"))
     if chosen is None:
-        chosen = jnp.minimum((drawn["degradation"] * len(names)).astype(jnp.int32), len(names) - 1)
+        limits = np.cumsum(shares if shares is not None else np.full(len(names), 1 / len(names)))[:-1]
+        passed = drawn["degradation"][:, None] >= jnp.asarray(limits, jnp.float32)[None]
+        chosen = passed.sum(axis=1, dtype=jnp.int32)
     position = jnp.where(drawn["untouched"] < untouched, len(names), chosen)
     thermal = infrared[..., :1]
     made = [

@@ -16,6 +16,7 @@ from iassf_jax.losses import iassf_loss
 from iassf_jax.metrics import MeanRecord
 from iassf_jax.training import settings
 from iassf_jax.training.haze import Haze, HazyExamples
+from iassf_jax.training.lure_task import LURE_TASKS
 
 Images = Mapping[str, Any]
 
@@ -75,7 +76,7 @@ def iassf_task(model: nn.Module, config: Mapping[str, Any]) -> Task:
     return IassfTask(model, loss_options=config["loss"], haze=settings.make_haze(config), seed=config["seed"])
 
 
-TASKS: dict[str, Callable[[nn.Module, Mapping[str, Any]], Task]] = {"iassf": iassf_task}
+TASKS: dict[str, Callable[[nn.Module, Mapping[str, Any]], Task]] = {"iassf": iassf_task, **LURE_TASKS}
 
 
 def make_task(model: nn.Module, config: Mapping[str, Any]) -> Task:

@@ -114,14 +114,18 @@ def test_pairs_have_one_degradation_of_the_right_image_each():
         np.testing.assert_allclose(pairs.degraded[i], jnp.broadcast_to(alone[0], (24, 32, 3)), atol=1 / 254)
 
 
-def test_pairs_are_drawn_evenly_and_some_are_left_alone():
+def test_pairs_are_drawn_by_their_shares_and_some_are_left_alone():
     visible, infrared = jnp.full((600, 8, 8, 3), 0.7), jnp.full((600, 8, 8, 1), 0.2)
     function = jax.jit(
-        lambda key: restoration_pairs(key, visible, infrared, names=("PD", "OE", "SR4"), untouched=0.1)
+        lambda key, shares: restoration_pairs(
+            key, visible, infrared, names=("PD", "OE", "SR4"), shares=shares, untouched=0.1
+        ),
+        static_argnums=1,
     )
-    pairs = function(KEY)
-    shares = np.bincount(pairs.degradation, minlength=4) / 600
-    np.testing.assert_allclose(shares, [0.3, 0.3, 0.3, 0.1], atol=0.07)
+    for shares, expected in ((None, (0.3, 0.3, 0.3)), ((0.5, 0.25, 0.25), (0.45, 0.225, 0.225))):
+        pairs = function(KEY, shares)
+        counted = np.bincount(pairs.degradation, minlength=4) / 600
+        np.testing.assert_allclose(counted, [*expected, 0.1], atol=0.07)
     alone = pairs.degradation == 3
     np.testing.assert_allclose(pairs.degraded[alone], 0.2, atol=1e-6)
     np.testing.assert_array_equal(pairs.degraded[alone], pairs.clean[alone])
