@@ -13,6 +13,7 @@ from iassf_jax.core.errors import IassfError
 
 COMMANDS = {
     "fuse": "remove haze and fuse one pair or two folders of images",
+    "restore": "restore single images, told what is wrong with them",
     "train": "train a network; the same command again resumes",
     "evaluate": "fuse and measure data sets with a network and rivals",
     "sweep": "train the points of a sweep, alone or several in one program; collect their results",

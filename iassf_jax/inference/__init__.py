@@ -3,6 +3,7 @@
 from iassf_jax.inference.folder import FolderReport, fuse_pairs
 from iassf_jax.inference.fuser import Fuser, FusionResult
 from iassf_jax.inference.pairs import Failure, OutputLayout, Pair, match_pairs
+from iassf_jax.inference.restorer import Restorer
 
 __all__ = [
     "Failure",
@@ -11,6 +12,7 @@ __all__ = [
     "FusionResult",
     "OutputLayout",
     "Pair",
+    "Restorer",
     "fuse_pairs",
     "match_pairs",
 ]

@@ -33,15 +33,43 @@ def prepare_pair(
             f"the images differ in size: visible {format_size(visible.shape)}, "
             f"infrared {format_size(infrared.shape)} (width x height); resize one to the other"
         )
-    if min(infrared.shape) < SMALLEST_SIDE:
-        size = format_size(infrared.shape)
-        raise InputError(f"the images are {size}: both sides must be {SMALLEST_SIDE} or more")
+    _check_size(visible)
     return visible, infrared_to_unit(infrared, ir_range)[:, :, None]
+
+
+def prepare_visible(visible: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
+    """Check a visible image that comes alone, see `prepare_pair`.
+
+    Raises:
+        InputError: another type or shape, or sides below 16.
+    """
+    visible = _check_visible(visible)
+    _check_size(visible)
+    return visible
+
+
+def prepare_infrared(
+    infrared: np.ndarray, ir_range: InfraredRange = "auto"
+) -> Float32[np.ndarray, "h2 w2 1"]:
+    """Check an infrared image that comes alone and scale it to [0,1], see `prepare_pair`.
+
+    Raises:
+        InputError: another type or shape, sides below 16, or values that are not finite.
+    """
+    infrared = _check_infrared(infrared)
+    _check_size(infrared)
+    return infrared_to_unit(infrared, ir_range)[:, :, None]
 
 
 def format_size(shape: Sequence[int]) -> str:
     """Return "WIDTHxHEIGHT" of an array's shape [h, w, ...]."""
     return f"{shape[1]}x{shape[0]}"
+
+
+def _check_size(image: np.ndarray) -> None:
+    if min(image.shape[:2]) < SMALLEST_SIDE:
+        size = format_size(image.shape)
+        raise InputError(f"the images are {size}: both sides must be {SMALLEST_SIDE} or more")
 
 
 def _check_visible(visible: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
