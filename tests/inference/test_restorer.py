@@ -9,7 +9,7 @@ from flax import linen as nn
 from data_pipelines.decode import read_infrared, read_visible
 from iassf_jax import models
 from iassf_jax.cli import restore
-from iassf_jax.cli.main import COMMANDS, main
+from iassf_jax.cli.main import main
 from iassf_jax.core.errors import CheckpointError, InputError
 from iassf_jax.inference import Restorer, restorer
 
@@ -65,7 +65,6 @@ def test_what_does_not_fit_is_an_error():
 
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
-    monkeypatch.setitem(COMMANDS, "restore", "restore")
     monkeypatch.setitem(models.MODELS, "told", Told)
     monkeypatch.setattr(restorer, "load_pretrained", lambda source: ({"name": "told"}, {}))
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
