@@ -207,7 +207,7 @@ def test_a_folder_without_haze(root):
     "options, message",
     [
         ({"batch_size": 0}, "batch_size is 0"),
-        ({"crop": 0}, "crop is 0"),
+        ({"crop": -1}, "crop is -1"),
         ({"num_threads": -1}, "num_threads is -1"),
         ({"resize": (0.5, 1.0)}, "a random factor is `scale`"),
         ({"scale": (1.0, 0.5)}, "0 < low <= high"),

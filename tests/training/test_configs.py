@@ -19,24 +19,12 @@ from iassf_jax.training.task import make_task
 
 NAMES = sorted(path.stem for path in Path(configs.__path__[0]).glob("*.py") if path.stem != "__init__")
 SMALL = {
-    "iassf": {
-        "channels": 4,
-        "tf_heads": (1, 1, 1),
-        "tf_blocks": (1, 1, 1, 1, 1),
-        "num_fusion_blocks": 1,
-        "num_prompts": 2,
-        "prompt_size": 8,
-    },
-    "iassf_released": {
-        "embed_dims": (8, 8, 8, 8, 8),
-        "depths": (1, 1, 1, 1, 1),
-        "num_heads": (1, 1, 1, 1, 1),
-        "attn_ratios": (0.0, 0.0, 1.0, 0.0, 0.0),
-        "num_fusion_blocks": 1,
-        "num_prompts": 2,
-        "prompt_size": 8,
-        "fusion_prompt_size": 8,
-    },
+    "channels": 4,
+    "tf_heads": (1, 1, 1),
+    "tf_blocks": (1, 1, 1, 1, 1),
+    "num_fusion_blocks": 1,
+    "num_prompts": 2,
+    "prompt_size": 8,
 }
 # Compiling takes longer than running once: the compiler is told to leave out what takes it long.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -82,7 +70,8 @@ def test_defaults_are_the_networks_own(name):
     assert models.create(config.model.to_dict()) == models.create(name)
 
 
-@pytest.mark.parametrize("name", NAMES)
+# Left out: networks that another configuration has too, and LURE with more blocks and channels than lure_tiny.
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"default", "demo", "lure", "lure_fusion"}))
 def test_every_configuration_makes_a_step_of_its_own_size(name):
     config = load_config(name)
     model, optimizer, step = build(config)
@@ -100,11 +89,11 @@ def test_every_configuration_makes_a_step_of_its_own_size(name):
     assert loss.shape == finite.shape == ()
 
 
-@pytest.mark.parametrize("name", ["iassf", "iassf_released"])
-def test_shrunk_networks_train_a_step(name):
-    config = load_config(name)
+def test_the_shrunk_network_of_the_paper_trains_a_step():
+    """The released network does so in tests/cli/test_train.py."""
+    config = load_config("iassf")
     with config.unlocked():
-        config.model.update(SMALL[name])
+        config.model.update(SMALL)
         config.data.batch_size = 1
     model, optimizer, step = build(config)
     state = init_state(make_initializer(model, optimizer, seed=0))

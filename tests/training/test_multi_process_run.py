@@ -38,8 +38,8 @@ def script(tmp_path):
 @pytest.mark.parametrize(
     "processes, devices, rules",
     [
-        (2, 1, "('.*=replicated',)"),
         (2, 2, "('.*=data',)"),
+        pytest.param(2, 1, "('.*=replicated',)", marks=pytest.mark.slow),
         pytest.param(4, 1, "('.*=replicated',)", marks=pytest.mark.slow),
     ],
 )
