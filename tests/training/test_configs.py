@@ -70,7 +70,7 @@ def test_defaults_are_the_networks_own(name):
     assert models.create(config.model.to_dict()) == models.create(name)
 
 
-# Left out: networks that another configuration has too, and LURE with more blocks and channels than lure_tiny.
+# Left out: networks that another configuration has too, and LURE with more blocks than lure_tiny.
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"default", "demo", "lure", "lure_fusion"}))
 def test_every_configuration_makes_a_step_of_its_own_size(name):
     config = load_config(name)
@@ -90,7 +90,7 @@ def test_every_configuration_makes_a_step_of_its_own_size(name):
 
 
 def test_the_shrunk_network_of_the_paper_trains_a_step():
-    """The released network does so in tests/cli/test_train.py."""
+    """The released network does so in tests/cli/test_demo_command.py."""
     config = load_config("iassf")
     with config.unlocked():
         config.model.update(SMALL)
