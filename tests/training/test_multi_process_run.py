@@ -52,8 +52,8 @@ def test_processes_do_not_matter(
     arguments += [f"--config.{option}" for option in (*wide, "mesh.data=-1", f"mesh.rules={rules}")]
     printed = run_processes(script, processes, arguments, devices=devices)
     assert "finished 4 steps" in printed[0]
-    others = [line for out in printed[1:] for line in out.splitlines() if not line.startswith("[Gloo]")]
-    assert others == []
+    for out in printed[1:]:  # the lines of the collectives' own library can be torn apart
+        assert not any(word in out for word in ("network ", "step ", "validation ", "finished "))
     for kind, name in (("train", "loss/total"), ("eval", "restored_psnr"), ("eval", "loss/total")):
         one, several = ([line[name] for line in lines(tmp_path / run, kind)] for run in ("one", "several"))
         np.testing.assert_allclose(several, one, rtol=1e-5)
