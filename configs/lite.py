@@ -12,31 +12,21 @@ packaged `iassf-lite` went on from there (benchmarks/experiments.md).
 
 from ml_collections import ConfigDict
 
-from configs import default
+from configs import cpu_small, default
 
 
 def get_config() -> ConfigDict:
-    """Return the default tree with the lite network and its recipe."""
-    config = default.get_config()
+    """Return the tree of `cpu_small`, optimizer included, with the lite network and whole images."""
+    config = cpu_small.get_config()
     config.model = default.lite_model()
     config.steps = 6000
     config.haze = "iassf_released:0.45,physical:0.45,clear:0.1"
 
-    config.data.batch_size = 4
     config.data.resize = (240, 320)
     config.data.crop = 0
     config.data.resident = True
     config.data.num_threads = 1
     config.augment.vertical_flip = False  # the ground is below and the sky above, also in the haze
 
-    config.optimizer.learning_rate = 2e-3
-    config.optimizer.final_learning_rate = 1e-5
     config.optimizer.warmup_steps = 100
-    config.optimizer.decay = "kernels"
-    config.optimizer.b2 = 0.99
-
-    config.log_every = 25
-    config.eval_every = 500
-    config.images_every = 500
-    config.checkpoint_every = 250
     return config

@@ -11,8 +11,6 @@ import argparse
 import shutil
 from pathlib import Path
 
-import jax.numpy as jnp
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -49,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         console.print("stopped before the end; run the demo again with --overwrite")
         return 1
     console.rule("3. fusion of the held-out pairs")
-    return _fuse(scenes / "val", workdir, args.output, metrics, console)
+    return _fuse(scenes / "val", workdir, args.output, console)
 
 
 def _prepare(output: Path, *, overwrite: bool) -> None:
@@ -79,19 +77,22 @@ def _train(scenes: Path, workdir: Path, args: argparse.Namespace) -> dict[str, f
     return run_training(load_config("demo", overrides), workdir).evaluation
 
 
-def _fuse(val: Path, workdir: Path, output: Path, metrics: dict[str, float], console: Console) -> int:
+def _fuse(val: Path, workdir: Path, output: Path, console: Console) -> int:
     from iassf_jax.inference import Fuser, OutputLayout, fuse_pairs, match_pairs
+    from iassf_jax.metrics.folders import Method, measure_folders
 
     pairs, unmatched = match_pairs(val / "hazy", val / "IR")
     failures = 0
-    scores = {"hazy input": (metrics["input_psnr"], metrics["input_ssim"])}
+    methods: dict[str, Method] = {"hazy input": val / "hazy"}
     for name, source in (("trained here", str(workdir)), (_PACKAGED, _PACKAGED)):
         layout = OutputLayout(output / "results" / name.replace(" ", "_"), ("restored", "haze"))
         failures += len(fuse_pairs(Fuser.from_pretrained(source), pairs, layout, overwrite=True).failures)
-        scores[name] = _restoration(layout.root / "restored", val / "GT")
-    table = Table("held-out scenes", *scores, title="restored image against the clear scene")
-    table.add_row("PSNR, dB", *(f"{psnr:.2f}" for psnr, _ in scores.values()))
-    table.add_row("SSIM", *(f"{ssim:.3f}" for _, ssim in scores.values()))
+        methods[name] = layout.root / "restored"
+    shown = {"restoration_psnr": ("PSNR, dB", ".2f"), "restoration_ssim": ("SSIM", ".3f")}
+    measured = measure_folders(val / "GT", val / "IR", methods, metrics=list(shown), reference=val / "GT")
+    table = Table("held-out scenes", *methods, title="restored image against the clear scene")
+    for metric, (title, digits) in shown.items():
+        table.add_row(title, *(format(measured.of(name, metric).mean(), digits) for name in methods))
     console.print(table)
     overview = sorted((workdir / "images").glob("*.png"))[-1]
     lines = (
@@ -101,16 +102,3 @@ def _fuse(val: Path, workdir: Path, output: Path, metrics: dict[str, float], con
     )
     console.print("\n".join(lines), soft_wrap=True, highlight=False)
     return 1 if failures or unmatched else 0
-
-
-def _restoration(restored: Path, clear: Path) -> tuple[float, float]:
-    """Return the mean PSNR and SSIM of the images of two folders with the same names."""
-    from data_pipelines.decode import list_images, read_visible
-    from iassf_jax.metrics import psnr, ssim
-
-    values = []
-    for path in list_images(restored):
-        a, b = (jnp.asarray(read_visible(p)[None], jnp.float32) / 255.0 for p in (path, clear / path.name))
-        values.append((float(psnr(a, b)[0]), float(ssim(a, b)[0])))
-    means = np.mean(values, axis=0)
-    return float(means[0]), float(means[1])

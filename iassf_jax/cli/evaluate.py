@@ -30,6 +30,13 @@ from iassf_jax import models as networks
 from iassf_jax.checkpoints.sources import load_pretrained
 from iassf_jax.cli.depth_options import add_depth_options, depth_rule
 from iassf_jax.cli.evaluation_outputs import FILES, KINDS, image_writer, print_results, write_results
+from iassf_jax.cli.metric_options import (
+    add_metric_options,
+    load_models,
+    metrics_of,
+    model_files,
+    split_words,
+)
 from iassf_jax.cli.progress import progress_bar
 from iassf_jax.core.compilation import enable_compilation_cache
 from iassf_jax.core.errors import InputError, MissingDependencyError
@@ -38,10 +45,7 @@ from iassf_jax.evaluation.evaluate import Options, evaluate_places
 from iassf_jax.evaluation.scenes import SceneHaze, list_places
 from iassf_jax.inference import Fuser
 from iassf_jax.inference.buckets import MAX_SHAPES
-from iassf_jax.metrics import METRICS, PAPER, RESTORATION, STANDARD, Models, load_ma_model
-from iassf_jax.metrics.niqe_model import load_model
-
-_SETS = {"paper": PAPER, "standard": STANDARD, "all": tuple(m for m in METRICS if m not in RESTORATION)}
+from iassf_jax.metrics import RESTORATION
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,14 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_depth_options(parser)
     add("--baselines", default="", metavar="NAMES", help="rivals by name, separated by commas, or all")
-    add(
-        "--metrics",
-        default="standard",
-        metavar="NAMES",
-        help="of fused images: paper, standard, all, or names, separated by commas (default: standard)",
-    )
-    add("--niqe-model", type=Path, metavar="F.npz", help="model for q_niqe that `iassf fit-niqe` wrote")
-    add("--ma-model", type=Path, metavar="F", help="Ma's forests for q_pi and ma: model.mat, or .npz")
+    add_metric_options(parser)
     add("--save", default="", metavar="KINDS", help=f"images to write: {','.join(KINDS)}, or some of them")
     add("--limit", type=int, metavar="N", help="only the first so many scenes of every data set")
     add("--batch", type=int, metavar="N", help="images computed together (default: one a device)")
@@ -86,15 +83,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and write the report; return 0 when every scene was done, else 1."""
-    data, saved = _data(args), _words(args.save, KINDS, "--save")
+    data, saved = _data(args), split_words(args.save, KINDS, option="--save")
     _check(args)
     haze = SceneHaze(args.haze, seed=args.seed, pseudo_depth=args.pseudo_depth) if args.haze else None
     metrics = _metrics(args.metrics)
-    rivals = _baselines(args.baselines)
-    models = Models(
-        niqe=load_model(args.niqe_model) if args.niqe_model else None,
-        ma=load_ma_model(args.ma_model) if args.ma_model else None,
-    )
+    rivals, models = _baselines(args.baselines), load_models(args)
     try:
         if any(find_set(spec.rpartition(":")[0] or spec, data_dir=args.data_dir) for spec in data.values()):
             import_tfds()  # before the progress bar has a thread
@@ -139,10 +132,7 @@ def run(args: argparse.Namespace) -> int:
         "pseudo_depth": args.pseudo_depth if args.haze else None,
         "depth": args.depth_kind if args.haze else None,
     }
-    files = {"niqe": args.niqe_model, "ma": args.ma_model}
-    write_results(
-        args.output, evaluation, settings, {name: str(path) for name, path in files.items() if path}
-    )
+    write_results(args.output, evaluation, settings, model_files(args))
     print_results(Console(), evaluation, args.output)
     return 1 if evaluation.fusion.problems else 0
 
@@ -183,28 +173,16 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _metrics(text: str) -> list[str]:
-    names: list[str] = []
-    for word in filter(None, (part.strip() for part in text.split(","))):
-        names += _SETS.get(word, (word,))
-    if unknown := [name for name in names if name not in METRICS or name in RESTORATION]:
-        known = ", ".join((*_SETS, *_SETS["all"]))
-        raise InputError(f"--metrics: {unknown[0]!r} is no metric of fused images; there are {known}")
-    if not names:
-        raise InputError(f"--metrics {text!r} names no metric")
-    return list(dict.fromkeys(names))
+    names = metrics_of(text)
+    if restored := [name for name in names if name in RESTORATION]:
+        raise InputError(f"--metrics: {restored[0]!r} is no metric of fused images; it is always computed")
+    return names
 
 
 def _baselines(text: str) -> tuple[str, ...]:
     if text.strip() == "all":
         return baselines.ALL
-    return _words(text, baselines.ALL, "--baselines")
-
-
-def _words(text: str, known: tuple[str, ...], option: str) -> tuple[str, ...]:
-    words = dict.fromkeys(part.strip() for part in text.split(",") if part.strip())
-    if unknown := [word for word in words if word not in known]:
-        raise InputError(f"{option}: unknown {', '.join(unknown)}; there are {', '.join(known)}")
-    return tuple(words)
+    return split_words(text, baselines.ALL, option="--baselines")
 
 
 def _infrared_range(text: str) -> str | tuple[float, float]:

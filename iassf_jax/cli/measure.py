@@ -16,20 +16,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from iassf_jax.cli.metric_options import (
+    add_metric_options,
+    load_models,
+    metrics_of,
+    model_files,
+    split_words,
+)
+from iassf_jax.cli.progress import progress_bar
 from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.compilation import enable_compilation_cache
 from iassf_jax.core.errors import InputError
-from iassf_jax.metrics import METRICS, PAPER, RESTORATION, STANDARD, Models
+from iassf_jax.metrics import METRICS, RESTORATION
 from iassf_jax.metrics.baselines import BASELINES
 from iassf_jax.metrics.folders import Measurements, Method, measure_folders
-from iassf_jax.metrics.ma_model import load_ma_model
-from iassf_jax.metrics.niqe_model import load_model
 from iassf_jax.metrics.report import Summaries, rank, shown, summaries, to_csv, to_json, to_latex, to_markdown
 
-_SETS = {"paper": PAPER, "standard": STANDARD, "all": tuple(METRICS)}
 _FILES = ("per_image.csv", "summary.json", "table.md", "table.tex")
 _STYLES = {1: "bold green", 2: "underline"}
 
@@ -49,14 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--baselines", default="", metavar="NAMES", help=f"also measure {','.join(BASELINES)}")
     add("--reference", type=Path, metavar="D", help="folder of clean images for PSNR, SSIM and CIEDE2000")
     add("--output", type=Path, required=True, metavar="D", help="folder to write")
-    add(
-        "--metrics",
-        default="standard",
-        metavar="NAMES",
-        help="paper, standard, all, or names of metrics, separated by commas (default: standard)",
-    )
-    add("--niqe-model", type=Path, metavar="F.npz", help="model for q_niqe that `iassf fit-niqe` wrote")
-    add("--ma-model", type=Path, metavar="F", help="Ma's forests for q_pi and ma: model.mat, or .npz")
+    add_metric_options(parser)
     add("--precision", choices=("float32", "float64"), default="float32", help="of the computation")
     add("--overwrite", action="store_true", help="replace existing reports")
 
@@ -65,15 +62,10 @@ def run(args: argparse.Namespace) -> int:
     """Measure what `args` names; return 0 when all of it was done, else 1."""
     methods = _methods(args.fused, args.baselines)
     metrics = _metrics(args.metrics, has_reference=args.reference is not None)
-    models = Models(
-        niqe=load_model(args.niqe_model) if args.niqe_model else None,
-        ma=load_ma_model(args.ma_model) if args.ma_model else None,
-    )
+    models = load_models(args)
     _check_output(args.output, overwrite=args.overwrite)
     enable_compilation_cache()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("images", total=None)
+    with progress_bar("images") as update:
         measured = measure_folders(
             args.visible,
             args.infrared,
@@ -82,13 +74,12 @@ def run(args: argparse.Namespace) -> int:
             reference=args.reference,
             precision=args.precision,
             models=models,
-            on_done=lambda done, total: progress.update(bar, completed=done, total=total),
+            on_done=update,
         )
     table = summaries(measured)
-    files = {"niqe": args.niqe_model, "ma": args.ma_model}
-    _write(args.output, measured, table, {name: str(path) for name, path in files.items() if path})
+    _write(args.output, measured, table, model_files(args))
     _print(Console(), measured, table, args.output)
-    asked_for = set(_words(args.metrics))
+    asked_for = set(split_words(args.metrics))
     return 1 if measured.problems or asked_for & set(measured.not_computed) else 0
 
 
@@ -98,9 +89,7 @@ def _methods(fused: list[str], baselines: str) -> dict[str, Method]:
         name, separator, folder = text.partition("=")
         path = Path(folder if separator else text)
         _add(methods, name if separator else path.name, path)
-    for name in _words(baselines):
-        if name not in BASELINES:
-            raise InputError(f"--baselines {name}: there are {', '.join(BASELINES)}")
+    for name in split_words(baselines, tuple(BASELINES), option="--baselines"):
         _add(methods, name, name)
     if not methods:
         raise InputError("nothing to measure: give --fused with a folder, or --baselines")
@@ -114,20 +103,7 @@ def _add(methods: dict[str, Method], name: str, method: Method) -> None:
 
 
 def _metrics(text: str, *, has_reference: bool) -> list[str]:
-    names: list[str] = []
-    for word in _words(text):
-        names += _SETS.get(word, (word,))
-    if has_reference:
-        names += RESTORATION
-    elif "all" in _words(text):
-        names = [name for name in names if name not in RESTORATION]
-    if not names:
-        raise InputError(f"--metrics {text!r} names no metric")
-    return list(dict.fromkeys(names))
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+    return list(dict.fromkeys([*metrics_of(text), *(RESTORATION if has_reference else ())]))
 
 
 def _check_output(folder: Path, *, overwrite: bool) -> None:

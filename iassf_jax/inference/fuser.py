@@ -17,20 +17,12 @@ from jaxtyping import Array, Float32, UInt8
 
 from iassf_jax import models
 from iassf_jax.checkpoints.sources import load_pretrained
-from iassf_jax.core.errors import CheckpointError, InputError
+from iassf_jax.core.errors import InputError
 from iassf_jax.core.images import InfraredRange, to_uint8
 from iassf_jax.inference.buckets import Size, pad_image
 from iassf_jax.inference.inputs import SMALLEST_SIDE, PreparedPair, format_size, prepare_pair
-from iassf_jax.inference.programs import estimate_density, fuse_tile, fuse_whole
-from iassf_jax.inference.tiling import (
-    BYTES_PER_PIXEL,
-    SMALLEST_TILE,
-    count_tiles,
-    map_tiles,
-    tile_for_memory,
-)
-
-_OVERLAP_SHARE = 8  # tiles overlap by an eighth of their side
+from iassf_jax.inference.programs import check_finite, estimate_density, fuse_tile, fuse_whole
+from iassf_jax.inference.tiling import OVERLAP_SHARE, choose_tile, count_tiles, map_tiles
 
 
 @dataclass(frozen=True)
@@ -79,14 +71,10 @@ class Fuser:
         Raises:
             InputError: a tile or batch that is too small.
         """
-        if tile is not None and tile < SMALLEST_TILE:
-            raise InputError(f"tile {tile}: expected at least {SMALLEST_TILE} pixels")
         if batch < 1:
             raise InputError(f"batch {batch}: expected at least 1")
         self.ir_range = ir_range
-        self.tile = tile or tile_for_memory(
-            bytes_per_pixel=getattr(model, "bytes_per_pixel", BYTES_PER_PIXEL)
-        )
+        self.tile = choose_tile(tile, model)
         self._model, self._batch = model, batch
         self._conditions: dict[str, Any] = {}
         self._rows: jax.sharding.NamedSharding | None = None
@@ -206,7 +194,7 @@ class Fuser:
         if self._rows is not None and len(full) % self._rows.num_devices == 0:
             visible, infrared = jax.device_put((visible, infrared), self._rows)
         outputs = jax.device_get(self._fuse_whole(self._variables, visible, infrared, self._conditions))
-        _check_finite(outputs["finite"])
+        check_finite(outputs["finite"])
         return [_crop(outputs, index, _size(pair)) for index, pair in enumerate(pairs)]
 
     def _fuse_tiled(
@@ -216,7 +204,7 @@ class Fuser:
         on_tiles: Callable[[int, int], None],
     ) -> FusionResult:
         density = self._density_of_smaller_copy(visible, infrared)
-        tile, overlap = (self.tile, self.tile), self.tile // _OVERLAP_SHARE
+        tile, overlap = (self.tile, self.tile), self.tile // OVERLAP_SHARE
 
         def run(tiles: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
             shared = tiles[2][..., 0] if self._shares_density else None
@@ -228,7 +216,7 @@ class Fuser:
         fused, restored = map_tiles(
             run, images, tile=tile, overlap=overlap, batch=self._batch, on_tiles=on_tiles
         )
-        _check_finite(np.isfinite(fused).all() and np.isfinite(restored).all())
+        check_finite(np.isfinite(fused).all() and np.isfinite(restored).all())
         count = count_tiles(_size((visible, infrared)), tile, overlap)
         return FusionResult(to_uint8(fused), to_uint8(restored), np.clip(density, 0.0, 1.0), tiles=count)
 
@@ -244,11 +232,6 @@ class Fuser:
             self._variables, small_visible[None], small_infrared[None, ..., None], self._conditions
         )
         return cv2.resize(np.asarray(density)[0], (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def _check_finite(finite: Any) -> None:
-    if not np.all(finite):
-        raise CheckpointError("the network's result is not finite (NaN or infinite): its weights are damaged")
 
 
 def _crop(outputs: Mapping[str, np.ndarray], index: int, size: Size) -> FusionResult:

@@ -8,13 +8,26 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, UInt8
+
+from iassf_jax.core.errors import CheckpointError
 
 Visible = UInt8[Array, "b h w 3"]
 Infrared = Float[Array, "b h w 1"]
 Unit = Float[Array, "b h w 3"]
 Conditions = Mapping[str, Float[Array, " s"]]
+
+
+def check_finite(finite: Bool[np.ndarray, "*any"] | np.bool_) -> None:
+    """Check what is said to be finite of a network's results.
+
+    Raises:
+        CheckpointError: some of it is not.
+    """
+    if not np.all(finite):
+        raise CheckpointError("the network's result is not finite (NaN or infinite): its weights are damaged")
 
 
 def fuse_whole(

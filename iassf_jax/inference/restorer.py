@@ -14,15 +14,14 @@ from jaxtyping import Array, Float, Int, Shaped, UInt8
 
 from iassf_jax import models
 from iassf_jax.checkpoints.sources import load_pretrained
-from iassf_jax.core.errors import CheckpointError, InputError
+from iassf_jax.core.errors import InputError
 from iassf_jax.core.images import InfraredRange, to_uint8
 from iassf_jax.inference.inputs import prepare_infrared, prepare_visible
-from iassf_jax.inference.tiling import BYTES_PER_PIXEL, SMALLEST_TILE, map_tiles, tile_for_memory
+from iassf_jax.inference.programs import check_finite
+from iassf_jax.inference.tiling import OVERLAP_SHARE, choose_tile, map_tiles
 
 Modality = Literal["visible", "infrared"]
 MODALITIES: tuple[Modality, ...] = ("visible", "infrared")
-
-_OVERLAP_SHARE = 8  # tiles overlap by an eighth of their side
 
 
 class Restorer:
@@ -50,15 +49,11 @@ class Restorer:
         """
         if not hasattr(model, "restore") or not hasattr(model, "conditions"):
             raise InputError(f"the network {type(model).__name__} restores no single images; lure does")
-        if tile is not None and tile < SMALLEST_TILE:
-            raise InputError(f"tile {tile}: expected at least {SMALLEST_TILE} pixels")
         self._model: Any = model
         self._variables = jax.device_put(variables)
         self._restore = jax.jit(partial(_restore, model))
         self.ir_range = ir_range
-        self.tile = tile or tile_for_memory(
-            bytes_per_pixel=getattr(model, "bytes_per_pixel", BYTES_PER_PIXEL)
-        )
+        self.tile = choose_tile(tile, model)
 
     @classmethod
     def from_pretrained(cls, source: str | os.PathLike, **options: Any) -> "Restorer":
@@ -102,10 +97,7 @@ class Restorer:
         infrared = modality == "infrared"
         prepared = prepare_infrared(array, self.ir_range) if infrared else prepare_visible(array)
         restored = self._run(prepared, told, np.array([int(infrared)], np.int32))
-        if not np.isfinite(restored).all():
-            raise CheckpointError(
-                "the network's result is not finite (NaN or infinite): its weights are damaged"
-            )
+        check_finite(np.isfinite(restored).all())
         return to_uint8(restored.mean(axis=2) if infrared else restored)
 
     def _run(
@@ -117,7 +109,7 @@ class Restorer:
         height, width = image.shape[:2]
         if height * width <= self.tile**2:
             return run([image[None]])[0][0]
-        return map_tiles(run, [image], tile=(self.tile, self.tile), overlap=self.tile // _OVERLAP_SHARE)[0]
+        return map_tiles(run, [image], tile=(self.tile, self.tile), overlap=self.tile // OVERLAP_SHARE)[0]
 
 
 def _restore(

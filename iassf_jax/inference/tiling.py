@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Shaped
 
+from iassf_jax.core.errors import InputError
+
 Size = tuple[int, int]  # (height, width) in pixels
 TileFunction = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
@@ -18,6 +20,7 @@ BYTES_PER_PIXEL = 3500  # temporaries of a forward pass in float32; the compiler
 MEMORY_BUDGET = 4 * 2**30  # bytes of them before an image is tiled
 TILE_MULTIPLE = 64
 SMALLEST_TILE = 64
+OVERLAP_SHARE = 8  # tiles overlap by an eighth of their side
 _WEIGHT_STEPS = 4096
 
 
@@ -29,6 +32,21 @@ def tile_for_memory(budget: float = MEMORY_BUDGET, *, bytes_per_pixel: float | i
     """
     side = int((budget / bytes_per_pixel) ** 0.5)
     return max(SMALLEST_TILE, side // TILE_MULTIPLE * TILE_MULTIPLE)
+
+
+def choose_tile(tile: int | None, model: object) -> int:
+    """Return the side of the largest square that `model` computes in one piece: `tile`, or by memory.
+
+    A network that needs other memory than most says how much in `bytes_per_pixel`.
+
+    Raises:
+        InputError: a tile below 64.
+    """
+    if tile is None:
+        return tile_for_memory(bytes_per_pixel=getattr(model, "bytes_per_pixel", BYTES_PER_PIXEL))
+    if tile < SMALLEST_TILE:
+        raise InputError(f"tile {tile}: expected at least {SMALLEST_TILE} pixels")
+    return tile
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:

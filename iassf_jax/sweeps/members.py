@@ -7,23 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 from rich.console import Console
 
 from iassf_jax.checkpoints.manager import CheckpointManager
-from iassf_jax.checkpoints.warm_start import warm_start
 from iassf_jax.core.config import to_json
 from iassf_jax.core.errors import CheckpointError, TrainingError
-from iassf_jax.core.images import write_image
-from iassf_jax.evaluation import picture_grid
 from iassf_jax.training import data, logging, loop, records, start
-from iassf_jax.training.optimizer import make_schedule
 from iassf_jax.training.state import TrainState
 from iassf_jax.training.task import Task
 from iassf_jax.training.validating import LocalValidator
-from iassf_jax.training.writers import open_writers
 
 
 @dataclasses.dataclass
@@ -47,39 +40,24 @@ class Member:
         """Return the state after `step` steps and take up the data's position of then.
 
         Raises:
-          IassfError: see `training.start.restore_newest`.
+          IassfError: see `training.start.resume`.
         """
-        found = start.restore_newest(
-            self.manager, like_state, given=self.plain, workdir=self.folder, console=console
+        found = start.resume(
+            self.manager, like_state, self.progress, given=self.plain, workdir=self.folder, console=console
         )
-        if found is None or found[2] != step:
+        if found is None or found[1] != step:
             raise CheckpointError(f"the checkpoint of step {step} in {self.folder} cannot be read")
-        self.progress.set_state(found[1])
         return found[0]
-
-    def warmed(self, state: TrainState) -> TrainState:
-        """Return a fresh state with the parameters of `config.init_from` where that is given."""
-        if not self.config.init_from:
-            return state
-        params, _ = warm_start(state.params, self.config.init_from, partially=self.config.init_partially)
-        ema = jax.tree.map(lambda leaf: leaf.copy(), params) if state.ema else {}
-        return dataclasses.replace(state, params=params, ema=ema)
 
     def open_log(self, step: int, params: Any) -> logging.RunLog:
         """Write the run's records and open its log at `step`."""
         records.write_records(self.folder, self.config, params)
-        evaluated = self.progress.evaluation is not None
-        for name in (logging.METRICS_FILE, logging.TIMING_FILE):
-            logging.rewind(self.folder / name, step=step, evaluated=evaluated)
-        rate = make_schedule(self.config.optimizer.to_dict(), steps=self.config.steps)
-        self.log = logging.RunLog(
+        self.log = logging.continue_log(
             self.folder,
+            self.config,
             start=step,
-            steps=self.config.steps,
-            batch_size=self.config.data.batch_size,
-            rate=lambda count: float(rate(jnp.asarray(count, jnp.int32))),
+            evaluated=self.progress.evaluation is not None,
             console=Console(quiet=True),
-            writers=open_writers(self.config.writers, self.folder, self.plain),
         )
         return self.log
 
@@ -96,8 +74,6 @@ class Member:
         assert validation is not None  # nothing breaks it off
         self.progress.evaluation = validation.metrics
         if validation.pictures:
-            grid = picture_grid(validation.pictures)
-            write_image(self.folder / "images" / f"step_{step:08d}.png", grid)
             self.log.pictures(step, validation.pictures)
         self.log.evaluation(step, validation.metrics)
 
@@ -126,14 +102,7 @@ def open_members(
         if config.seed not in batches:
             reading = data.training_batches(_from_host(config), makes_hazy=task.makes_hazy)
             batches[config.seed] = stack.enter_context(contextlib.closing(reading))
-        validates = config.data.val and config.eval_every
-        manager = CheckpointManager(
-            folder,
-            keep_last=config.keep_last,
-            best_metric=config.best_metric or None if validates else None,
-            best_mode=config.best_mode,
-        )
-        stack.enter_context(manager)
+        manager = stack.enter_context(start.open_checkpoints(config, folder))
         members.append(Member(config, folder, task, loop.Progress(batches[config.seed]), manager))
     return members
 

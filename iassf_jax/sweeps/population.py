@@ -7,7 +7,7 @@ metrics, and can be continued alone. A member whose loss is not finite leaves; t
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,15 +18,14 @@ from rich.console import Console
 
 from iassf_jax import models
 from iassf_jax.core.errors import TrainingError
-from iassf_jax.core.rng import example_id
 from iassf_jax.evaluation.measures import metric_names
 from iassf_jax.sweeps.folders import DIVERGED, Status, write_status
 from iassf_jax.sweeps.members import Member, open_members, rewind_to_common_step
 from iassf_jax.sweeps.stacked import StackedProgram, check_members, traced_values
-from iassf_jax.training import RunResult, loop, settings, sharding
+from iassf_jax.training import RunResult, loop, settings, sharding, start
 from iassf_jax.training.optimizer import make_optimizer
 from iassf_jax.training.signals import StopRequest
-from iassf_jax.training.state import Initializer, TrainState, abstract_state, init_state, make_initializer
+from iassf_jax.training.state import Initializer, TrainState, abstract_state, make_initializer
 from iassf_jax.training.task import make_task
 from iassf_jax.training.validating import LocalValidator
 
@@ -115,7 +114,8 @@ class _Population:
         member = self.members[index]
         if step:
             return member.restore(self.like_state, step, console=self.console)
-        return member.warmed(init_state(self.initializers[index], self.places))
+        quiet = Console(quiet=True)  # every member would report the same parameters
+        return start.fresh_state(self.initializers[index], self.places, member.config, console=quiet)
 
     def _loop(self, step: int, stop: StopRequest) -> int:
         """Take the steps in the order of `training.loop.train`, for all members; return the last step."""
@@ -152,7 +152,7 @@ class _Population:
         read: dict[int, tuple[list[str], dict[str, np.ndarray]]] = {}
         for config, member in zip(self.configs, self.members, strict=True):
             if config.seed not in read:
-                read[config.seed] = _rows(next(member.progress.batches))
+                read[config.seed] = loop.split_off_names(next(member.progress.batches))
         names = [read[config.seed][0] for config in self.configs]
         rows = [read[config.seed][1] for config in self.configs]
         return names, rows[:1] if len(read) == 1 else rows
@@ -219,11 +219,3 @@ class _Population:
             return member.error
         signal = None if step == self.schedule.steps else stop.signal
         return RunResult(step, self.schedule.steps, signal, member.progress.evaluation, self._state(index))
-
-
-def _rows(batch: Mapping[str, Any]) -> tuple[list[str], dict[str, np.ndarray]]:
-    names = list(batch["name"])
-    rows = {key: value for key, value in batch.items() if key != "name"}
-    rows.setdefault("example", np.array([example_id(name) for name in names], np.uint32))
-    rows.setdefault("mask", np.ones(len(names), np.float32))
-    return names, rows

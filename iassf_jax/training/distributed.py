@@ -9,7 +9,6 @@ import os
 from typing import Any
 
 import jax
-import numpy as np
 from jax.experimental import multihost_utils
 
 from iassf_jax.core.errors import ConfigError, MissingDependencyError, TrainingError
@@ -69,16 +68,6 @@ def barrier(name: str) -> None:
     """Wait until every process has come to the barrier of this `name`."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
-
-
-def any_process(flag: bool) -> bool:
-    """Return whether `flag` is true in any process; all of them must ask, at the same point.
-
-    Waits for the steps that are queued on the devices, so it is not for every step.
-    """
-    if jax.process_count() == 1:
-        return flag
-    return bool(multihost_utils.process_allgather(np.asarray(flag)).any())
 
 
 def stop_together(step: int) -> bool:

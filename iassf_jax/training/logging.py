@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+from ml_collections import ConfigDict
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,8 +23,12 @@ from rich.progress import (
 )
 
 from iassf_jax.core.atomic import written_aside
+from iassf_jax.core.config import to_json
+from iassf_jax.core.images import write_image
+from iassf_jax.evaluation import picture_grid
 from iassf_jax.training import measurements
-from iassf_jax.training.writers import Writer, finite, named_images
+from iassf_jax.training.optimizer import make_schedule
+from iassf_jax.training.writers import Writer, finite, named_images, open_writers
 
 METRICS_FILE = "metrics.jsonl"
 TIMING_FILE = "timing.jsonl"
@@ -65,6 +71,42 @@ def rewind(path: Path, *, step: int, evaluated: bool) -> None:
             kept.append(line + "\n")
     with written_aside(path) as aside:
         aside.write_text("".join(kept), encoding="utf-8")
+
+
+def continue_log(
+    workdir: Path,
+    config: ConfigDict,
+    *,
+    start: int,
+    evaluated: bool,
+    console: Console,
+    flops_per_step: Callable[[], float | None] = lambda: None,
+) -> "RunLog":
+    """Open the log of the run in `workdir` at step `start`, without the lines that will be written again.
+
+    Args:
+      workdir, config: the run's folder and configuration.
+      start: finished steps.
+      evaluated: whether the checkpoint of `start` holds its validation, see `rewind`.
+      console, flops_per_step: as for `RunLog`.
+
+    Raises:
+      IassfError: see `writers.open_writers`.
+    """
+    for name in (METRICS_FILE, TIMING_FILE):
+        rewind(workdir / name, step=start, evaluated=evaluated)
+    rate = jax.jit(make_schedule(config.optimizer.to_dict(), steps=config.steps))
+    return RunLog(
+        workdir,
+        start=start,
+        steps=config.steps,
+        batch_size=config.data.batch_size,
+        # Transfers are named, because a run forbids all others.
+        rate=lambda count: float(jax.device_get(rate(jax.device_put(np.int32(count))))),
+        console=console,
+        writers=open_writers(config.writers, workdir, json.loads(to_json(config))),
+        flops_per_step=flops_per_step,
+    )
 
 
 class SilentLog:
@@ -115,6 +157,7 @@ class RunLog:
         writers: Mapping[str, Writer] | None = None,
         flops_per_step: Callable[[], float | None] = lambda: None,
     ):
+        self._workdir = workdir
         self._metrics, self._timing = JsonLines(workdir / METRICS_FILE), JsonLines(workdir / TIMING_FILE)
         self._steps, self._batch_size, self._rate = steps, batch_size, rate
         self._console, self._writers, self._flops = console, dict(writers or {}), flops_per_step
@@ -164,7 +207,8 @@ class RunLog:
         self._clock.restart(step)  # validation is not training time
 
     def pictures(self, step: int, pictures: Sequence[Mapping[str, Any]]) -> None:
-        """Give the images of validation scenes to the writers: "name" and uint8 images [h w c] or [h w]."""
+        """Write the images of validation scenes, as `evaluation.picture_grid` takes them, side by side."""
+        write_image(self._workdir / "images" / f"step_{step:08d}.png", picture_grid(pictures))
         for name, writer in self._writers.items():
             self._attempt(name, writer.images, step, named_images(pictures))
 

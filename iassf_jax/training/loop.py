@@ -125,7 +125,7 @@ def train(
             manager.wait()
             return state, step
 
-        names, rows = _split_off_names(next(progress.batches))
+        names, rows = split_off_names(next(progress.batches))
         batch = place(rows)
 
         state, records, finite = step_function(state, batch, alpha, seed)
@@ -137,8 +137,8 @@ def train(
             log.training(step, progress.window.means())
 
 
-def _split_off_names(batch: Mapping[str, Any]) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Split off the names, which stay on the host; give every example its number and its weight."""
+def split_off_names(batch: Mapping[str, Any]) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Return the names, which stay on the host, and the arrays with every example's number and weight."""
     names = list(batch["name"])
     images = {key: value for key, value in batch.items() if key != "name"}
     images.setdefault("example", np.array([example_id(name) for name in names], np.uint32))

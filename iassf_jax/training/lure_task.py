@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from data_pipelines.degradations import DEGRADATIONS, degrade, restoration_pairs
+from data_pipelines.degradations import DEGRADATIONS, restoration_pairs
 from data_pipelines.haze.draws import uniforms
 from iassf_jax.core.errors import ConfigError
-from iassf_jax.core.rng import example_id, stream_key
+from iassf_jax.evaluation.degraded_scenes import Degrader
 from iassf_jax.losses import lure_fusion_loss, lure_restoration_loss
 from iassf_jax.metrics import MeanRecord
 from iassf_jax.models.lure import Lure
@@ -35,6 +35,8 @@ Images = Mapping[str, Any]
 Records = dict[str, MeanRecord]
 Scalars = dict[str, Float[Array, ""]]
 
+_ENCODERS = ("image_encoder", "text_head")  # what stage 1 has learned and stage 2 keeps
+
 
 class _LureTask:
     """What the three tasks share: options, prompts in numbers, and degraded scenes for the validation."""
@@ -43,7 +45,7 @@ class _LureTask:
     loss_names: tuple[str, ...] = ()
 
     def __init__(self, model: Lure, options: LureOptions, *, seed: int = 0):
-        self._model, self._options, self._key = model, options, stream_key(seed, "haze")
+        self._model, self._options = model, options
         self._names, self._shares = degradations(options)
         classes = class_names(split_sr=model.split_sr)
         self._clean = classes.index(CLEAN)
@@ -51,7 +53,7 @@ class _LureTask:
         # The last one stands for images that are left as they are.
         self._labels = np.array([*map(classes.index, of_names), self._clean], np.int32)
         self._bank, self._held_out = prompt_banks(model, options)
-        self._degrade = jax.jit(_degrade_scene, static_argnums=(3, 4))
+        self._degrader = Degrader(seed=seed, haze=options.haze)
 
     def _sentence(self, key: Key[Array, ""], images: Images, label: Array, purpose: str) -> Array:
         """Draw one of the prompts of each example's class and return its vector, [b s]."""
@@ -67,13 +69,12 @@ class _LureTask:
             for name in names:
                 infrared = DEGRADATIONS[name].modality == 1
                 clean = example["infrared"] if infrared else example["visible_clear"]
-                number = np.array([example_id(example["name"])], np.uint32)
-                made = self._degrade(self._key, clean[None], number, name, self._options.haze)
+                made = self._degrader.image(example["name"], clean, name)
                 label = self._labels[self._names.index(name)]
                 yield {
                     **example,
                     "name": f"{example['name']} {name}",
-                    "visible_hazy": np.broadcast_to(np.asarray(made)[0], (*clean.shape[:2], 3)),
+                    "visible_hazy": np.broadcast_to(made, (*clean.shape[:2], 3)),
                     "visible_clear": np.broadcast_to(clean, (*clean.shape[:2], 3)),
                     "label": label,
                     "modality": np.int32(infrared),
@@ -155,10 +156,15 @@ class LureRestoration(_LureTask):
 
 
 class LureFusion(_LureTask):
-    """Stage 2: clean pairs are fused; the validation fuses what the visible degradations leave."""
+    """Stage 2: clean pairs are fused; the validation fuses what the visible degradations leave.
 
-    def __init__(self, model: Lure, options: LureOptions, *, seed: int = 0):
+    `frozen` keeps gradients from image encoder and text head, whose backward pass is then left out; without
+    `optimizer.rates` of 0 for them the weight decay would still move them.
+    """
+
+    def __init__(self, model: Lure, options: LureOptions, *, seed: int = 0, frozen: bool = True):
         super().__init__(model, options, seed=seed)
+        self._frozen = _ENCODERS if frozen else ()
         self._perceptual = perceptual_term(options)
         weighted = {"perceptual": options.alpha_per, "intensity": options.alpha_int}
         self.loss_names = ("total", "color", "gradient", *(name for name, w in weighted.items() if w))
@@ -173,8 +179,9 @@ class LureFusion(_LureTask):
         return {**images, **made}, {}
 
     def apply(self, params: Any, images: Images) -> dict[str, Array]:
+        fixed = {part: jax.lax.stop_gradient(params[part]) for part in self._frozen}
         outputs: Any = self._model.apply(
-            {"params": params},
+            {"params": {**params, **fixed}},
             images["visible_hazy"],
             images["infrared"],
             text_visible=images["text"],
@@ -203,7 +210,7 @@ class LureJoint(LureRestoration):
 
     def __init__(self, model: Lure, options: LureOptions, *, seed: int = 0):
         super().__init__(model, options, seed=seed)
-        self._fusion = LureFusion(model, options, seed=seed)
+        self._fusion = LureFusion(model, options, seed=seed, frozen=False)
         self.loss_names = (*LureRestoration.loss_names, *self._fusion.loss_names[1:])
 
     def prepare(self, key: Key[Array, ""], images: Images) -> tuple[dict[str, Any], Records]:
@@ -236,12 +243,6 @@ def lure_task(kind: type[_LureTask], model: Any, config: Mapping[str, Any]) -> A
     if not isinstance(model, Lure):
         raise ConfigError(f"config.task.name is for the network lure, not for {config['model']['name']}")
     return kind(model, read_options(config["task"]), seed=config["seed"])
-
-
-def _degrade_scene(key: Key[Array, ""], clean: Array, number: Array, name: str, haze: str) -> Array:
-    unit = clean.astype(jnp.float32) / 255.0
-    made = degrade(key, unit, name, examples=number, typical=True, haze=haze)
-    return jnp.round(made * 255.0).astype(jnp.uint8)
 
 
 def _examples(images: Images) -> Array:

@@ -19,7 +19,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
@@ -29,11 +28,9 @@ from iassf_jax import models
 from iassf_jax.checkpoints.manager import CheckpointManager
 from iassf_jax.core.config import to_json
 from iassf_jax.core.errors import InputError
-from iassf_jax.core.images import write_image
-from iassf_jax.evaluation import picture_grid
 from iassf_jax.evaluation.measures import metric_names
 from iassf_jax.training import data, distributed, logging, loop, records, settings, sharding, start
-from iassf_jax.training.optimizer import make_optimizer, make_schedule
+from iassf_jax.training.optimizer import make_optimizer
 from iassf_jax.training.program import StepProgram
 from iassf_jax.training.resident import compile_resident_step
 from iassf_jax.training.signals import StopRequest
@@ -41,7 +38,6 @@ from iassf_jax.training.state import TrainState, abstract_state, make_initialize
 from iassf_jax.training.step import compile_train_step, make_train_step
 from iassf_jax.training.task import make_task
 from iassf_jax.training.validating import LocalValidator
-from iassf_jax.training.writers import open_writers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +120,7 @@ class _Run:
             records.make_folder(self.workdir)
         distributed.barrier("run folder")
         reading = contextlib.closing(self.progress.batches)  # type: ignore[type-var]
-        with self._open_checkpoints() as manager, StopRequest() as stop, reading:
+        with start.open_checkpoints(self.config, self.workdir) as manager, StopRequest() as stop, reading:
             state, step = self._begin(manager)
             if distributed.is_main():
                 records.write_records(self.workdir, self.config, state.params)
@@ -153,31 +149,18 @@ class _Run:
             step, self.config.steps, None if finished else stop.signal, self.progress.evaluation, state
         )
 
-    def _open_checkpoints(self) -> CheckpointManager:
-        validates = self.config.data.val and self.config.eval_every
-        return CheckpointManager(
-            self.workdir,
-            keep_last=self.config.keep_last,
-            best_metric=self.config.best_metric or None if validates else None,
-            best_mode=self.config.best_mode,
-        )
-
     def _begin(self, manager: CheckpointManager) -> tuple[TrainState, int]:
-        found = start.restore_newest(
+        found = start.resume(
             manager,
             self.like_state,
+            self.progress,
             given=None if self.allow_changes else self.plain,
             workdir=self.workdir,
             console=self.console,
         )
-        if found is None:
-            return start.fresh_state(self.initializer, self.shardings, self.config, console=self.console), 0
-        state, position, step = found
-        try:
-            self.progress.set_state(position)
-        except (ValueError, KeyError) as error:
-            raise InputError(f"the data is not the one of the run in {self.workdir}: {error}") from error
-        return state, step
+        if found is not None:
+            return found
+        return start.fresh_state(self.initializer, self.shardings, self.config, console=self.console), 0
 
     def _program(self) -> StepProgram:
         step = make_train_step(
@@ -203,24 +186,18 @@ class _Run:
     def _open_log(self, step: int, program: StepProgram) -> logging.RunLog | logging.SilentLog:
         if not distributed.is_main():
             return logging.SilentLog()
-        evaluated = self.progress.evaluation is not None
-        for name in (logging.METRICS_FILE, logging.TIMING_FILE):
-            logging.rewind(self.workdir / name, step=step, evaluated=evaluated)
-        rate = jax.jit(make_schedule(self.config.optimizer.to_dict(), steps=self.config.steps))
-        return logging.RunLog(
+        return logging.continue_log(
             self.workdir,
+            self.config,
             start=step,
-            steps=self.config.steps,
-            batch_size=self.config.data.batch_size,
-            rate=lambda count: float(jax.device_get(rate(jax.device_put(np.int32(count))))),
+            evaluated=self.progress.evaluation is not None,
             console=self.console,
-            writers=open_writers(self.config.writers, self.workdir, self.plain),
             flops_per_step=lambda: program.flops,
         )
 
     def _evaluation(self, stop: StopRequest, log: logging.RunLog | logging.SilentLog) -> loop.Evaluate:
         validator = LocalValidator(self.task, self.mesh, images_per_device=self.config.data.val_batch)
-        alone = self.mesh.is_multi_process is False
+        alone = not self.mesh.is_multi_process
 
         def evaluate(params: Any, step: int) -> dict[str, float] | None:
             wanted = self.schedule.due(step, self.config.images_every)
@@ -233,9 +210,7 @@ class _Run:
             )
             if validation is None:
                 return None
-            if validation.pictures and distributed.is_main():
-                grid = picture_grid(validation.pictures)
-                write_image(self.workdir / "images" / f"step_{step:08d}.png", grid)
+            if validation.pictures:
                 log.pictures(step, validation.pictures)
             return validation.metrics
 

@@ -11,9 +11,49 @@ from rich.console import Console
 
 from iassf_jax.checkpoints.manager import CheckpointManager
 from iassf_jax.checkpoints.warm_start import warm_start
-from iassf_jax.core.errors import DamagedCheckpointError
+from iassf_jax.core.errors import DamagedCheckpointError, InputError
 from iassf_jax.training import settings
+from iassf_jax.training.loop import Progress
 from iassf_jax.training.state import Initializer, TrainState, init_state
+
+
+def open_checkpoints(config: ConfigDict, workdir: Path) -> CheckpointManager:
+    """Open the checkpoints of the run in `workdir`; the best is kept where validations tell which it is."""
+    validates = config.data.val and config.eval_every
+    return CheckpointManager(
+        workdir,
+        keep_last=config.keep_last,
+        best_metric=config.best_metric or None if validates else None,
+        best_mode=config.best_mode,
+    )
+
+
+def resume(
+    manager: CheckpointManager,
+    like_state: Any,
+    progress: Progress,
+    *,
+    given: Mapping[str, Any] | None,
+    workdir: Path,
+    console: Console,
+) -> tuple[TrainState, int] | None:
+    """Take up the newest checkpoint that can be read: return (state, step), and set `progress` to it.
+
+    None if there is no checkpoint. Arguments as for `restore_newest`.
+
+    Raises:
+      IassfError: see `restore_newest`.
+      InputError: `progress` reads other data than the run did.
+    """
+    found = restore_newest(manager, like_state, given=given, workdir=workdir, console=console)
+    if found is None:
+        return None
+    state, position, step = found
+    try:
+        progress.set_state(position)
+    except (ValueError, KeyError) as error:
+        raise InputError(f"the data is not the one of the run in {workdir}: {error}") from error
+    return state, step
 
 
 def restore_newest(

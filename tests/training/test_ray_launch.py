@@ -132,14 +132,14 @@ def test_without_a_launcher_nothing_is_joined(monkeypatch):
 
 def _die_once(folder: str) -> None:
     import jax
-
-    from iassf_jax.training import distributed
+    import numpy as np
+    from jax.experimental import multihost_utils
 
     index = jax.process_index()
     tried = Path(folder) / f"tried{index}"
     first = not tried.exists()
     tried.touch()
-    together = distributed.any_process(index == 1)
+    together = multihost_utils.process_allgather(np.asarray(index)).tolist()
     if first and index == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     (Path(folder) / f"done{index}").write_text(f"{jax.process_count()} {together}")
@@ -154,4 +154,4 @@ def test_a_killed_worker_is_started_again(tmp_path):
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
     function = functools.partial(_die_once, str(tmp_path))
     launch_with_ray(function, workers=Workers(2, "CPU"), storage=tmp_path / "ray")
-    assert [(tmp_path / f"done{index}").read_text() for index in (0, 1)] == ["2 True"] * 2
+    assert [(tmp_path / f"done{index}").read_text() for index in (0, 1)] == ["2 [0, 1]"] * 2

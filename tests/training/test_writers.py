@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from iassf_jax.core.errors import ConfigError, InputError, MissingDependencyError
+from iassf_jax.evaluation.figures import COLUMNS
 from iassf_jax.training.logging import RunLog, SilentLog
 from iassf_jax.training.writers import WRITERS, finite, named_images, open_writers, writer_names
 
@@ -15,7 +16,7 @@ CONFIG = {"alpha": 2.0, "model": {"name": "tiny", "width": 4}}
 PICTURES = [
     {
         "name": "scene",
-        "hazy": np.full((4, 6, 3), 7, np.uint8),
+        **{name: np.full((4, 6, 3), 7, np.uint8) for name in ("hazy", "restored", "fused", "clear")},
         "infrared": np.arange(24, dtype=np.uint8).reshape(4, 6, 1),
         "haze density": np.full((4, 6), 9, np.uint8),
     }
@@ -99,7 +100,8 @@ def test_tensorboard_gets_numbers_and_images(tmp_path, monkeypatch):
     assert training["speed/images_per_second"] > 0 and "train/grad_norm" not in training
     assert evaluation == {"eval/restored_psnr": 20.0}
     ((_, images),) = events.of("write_images")
-    assert set(images) == {"hazy/scene", "infrared/scene", "haze density/scene"}
+    assert set(images) == {f"{name}/scene" for name in COLUMNS}
+    assert (tmp_path / "images" / "step_00000002.png").is_file()
     assert events.calls[-1][0] == "close"
 
 
@@ -143,7 +145,7 @@ def test_mlflow_continues_the_same_run(tmp_path, monkeypatch):
         metric for name, _, kwargs in client.calls if name == "log_batch" for metric in kwargs["metrics"]
     ]
     assert ("loss/total", 0.5, 2) in logged and ("eval/restored_psnr", 20.0, 2) in logged
-    assert {args[0] for args in client.of("log_image")} == {"r1"} and len(client.of("log_image")) == 6
+    assert {args[0] for args in client.of("log_image")} == {"r1"} and len(client.of("log_image")) == 12
     assert len(client.of("set_terminated")) == 2
 
 
