@@ -17,9 +17,9 @@ from tests.models import released_reference as reference
 
 FIELDS: dict[str, Any] = {
     "embed_dims": (8, 8, 12, 8, 8),
-    "depths": (2, 2, 2, 1, 1),
+    "depths": (1, 2, 1, 1, 1),
     "num_heads": (2, 2, 3, 1, 1),
-    "attn_ratios": (0.5, 1.0, 1.0, 0.0, 1.0),
+    "attn_ratios": (0.0, 0.5, 1.0, 0.0, 1.0),
     "prompt_size": 12,
     "fusion_width": 4,
     "fusion_prompt_size": 10,
@@ -28,9 +28,13 @@ SIZE = (36, 44)  # a multiple of 4 at full size, of the window at no resolution
 
 
 @functools.cache
-def network(num_fusion_blocks: int = 5):
+def network(num_fusion_blocks: int = 3):
     """Model and variables with every parameter moved away from its initial value."""
     model = models.create("iassf_released", num_fusion_blocks=num_fusion_blocks, **FIELDS)
+    return model, moved_variables(model)
+
+
+def moved_variables(model):
     shapes = jax.eval_shape(model.init, jax.random.key(0), *images())
     rng = np.random.default_rng(1)
 
@@ -40,7 +44,7 @@ def network(num_fusion_blocks: int = 5):
         spread = 0.1 if len(shape.shape) < 2 else 0.7 / np.sqrt(max(np.prod(shape.shape[:-1]), 4))
         return (centre + spread * rng.standard_normal(shape.shape)).astype(np.float32)
 
-    return model, jax.tree_util.tree_map_with_path(value, shapes)
+    return jax.tree_util.tree_map_with_path(value, shapes)
 
 
 @functools.cache
@@ -53,7 +57,7 @@ def images(size: tuple[int, int] = SIZE) -> tuple[jax.Array, jax.Array]:
 
 
 @functools.cache
-def forward(num_fusion_blocks: int = 5):
+def forward(num_fusion_blocks: int = 3):
     model = network(num_fusion_blocks)[0]
     return jax.jit(lambda v, h, i, d=None: model.apply(v, h, i, haze_density=d))
 
@@ -64,7 +68,7 @@ def released_state(variables, part: str) -> reference.Parameters:
     return reference.Parameters(dict(named))
 
 
-def reference_outputs(variables, hazy, infrared, *, stages: int = 3, haze=None) -> dict[str, np.ndarray]:
+def reference_outputs(variables, hazy, infrared, *, stages: int = 2, haze=None) -> dict[str, np.ndarray]:
     h, w = hazy.shape[1:3]
     vis, ir = (
         np.broadcast_to(np.moveaxis(2.0 * np.asarray(x[0], np.float64) - 1.0, -1, 0), (3, h, w))
@@ -174,11 +178,11 @@ def test_flat_images_have_finite_gradients():
 
 
 def test_bfloat16_computes_in_bfloat16_and_stays_close():
-    _, variables = network()
-    model = models.create("iassf_released", dtype="bfloat16", **FIELDS)
+    _, variables = network(1)
+    model = models.create("iassf_released", dtype="bfloat16", num_fusion_blocks=1, **FIELDS)
     haze = jnp.full((1, *SIZE), 0.5)
     half = jax.jit(model.apply)(variables, *images(), haze_density=haze)
-    full = forward()(variables, *images(), haze)
+    full = forward(1)(variables, *images(), haze)
     assert half["dehaze/layer1"].dtype == jnp.bfloat16 and half["fused"].dtype == jnp.float32
     spread = float(full["fused"].std())
     assert 1e-6 < float(jnp.abs(half["fused"] - full["fused"]).mean()) < 0.1 * spread
@@ -234,17 +238,19 @@ def test_bad_settings_and_shapes_are_named():
 
 
 def test_float16_stays_close():
-    hazy, infrared = (jnp.linspace(0, 1, 16 * 16 * 3).reshape(1, 16, 16, 3) for _ in range(2))
-    full, half = (models.create("iassf_released", dtype=d, **FIELDS) for d in ("float32", "float16"))
-    variables = jax.jit(full.init)(jax.random.key(0), hazy, infrared)
-    a, b = (jax.jit(m.apply)(variables, hazy, infrared)["fused"] for m in (full, half))
-    np.testing.assert_allclose(a, b, atol=0.02)
+    _, variables = network(1)
+    model = models.create("iassf_released", dtype="float16", num_fusion_blocks=1, **FIELDS)
+    haze = jnp.full((1, *SIZE), 0.5)
+    half = jax.jit(model.apply)(variables, *images(), haze_density=haze)
+    full = forward(1)(variables, *images(), haze)
+    np.testing.assert_allclose(half["fused"], full["fused"], atol=0.02 * float(jnp.abs(full["fused"]).max()))
 
 
 def test_remat_keeps_parameters_results_and_gradients():
-    hazy, infrared = (jnp.linspace(0, 1, 16 * 16 * 3).reshape(1, 16, 16, 3) for _ in range(2))
-    plain, remat = (models.create("iassf_released", remat=flag, **FIELDS) for flag in (False, True))
-    variables = jax.jit(plain.init)(jax.random.key(0), hazy, infrared)
+    hazy, infrared = images((16, 16))
+    fields = {**FIELDS, "depths": (1, 1, 1, 1, 1), "num_fusion_blocks": 1}
+    plain, remat = (models.create("iassf_released", remat=flag, **fields) for flag in (False, True))
+    variables = moved_variables(plain)
     assert jax.eval_shape(remat.init, jax.random.key(0), hazy, infrared) == jax.eval_shape(lambda: variables)
 
     def loss(model, variables):
