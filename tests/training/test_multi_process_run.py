@@ -20,7 +20,7 @@ SCRIPT = """
     from iassf_jax.cli.main import main
     sys.exit(main(sys.argv[1:]))
 """
-OPTIONS = ("data.batch_size=4", "data.drop_remainder=false", "log_every=1", "steps=4", "eval_every=2")
+OPTIONS = ("data.batch_size=4", "data.drop_remainder=false", "log_every=1", "steps=20", "eval_every=10")
 
 
 def lines(workdir, kind):
@@ -46,18 +46,18 @@ def script(tmp_path):
 def test_processes_do_not_matter(
     make_config, config_file, silent, script, tmp_path, processes, devices, rules
 ):
-    wide = ("model.width=64", "images_every=2", *OPTIONS)
+    wide = ("model.width=64", "images_every=10", *OPTIONS)
     run_training(make_config(*wide), tmp_path / "one", console=silent)
     arguments = ["train", "--config", str(config_file), "--workdir", str(tmp_path / "several")]
     arguments += [f"--config.{option}" for option in (*wide, "mesh.data=-1", f"mesh.rules={rules}")]
     printed = run_processes(script, processes, arguments, devices=devices)
-    assert "finished 4 steps" in printed[0]
+    assert "finished 20 steps" in printed[0]
     for out in printed[1:]:  # the lines of the collectives' own library can be torn apart
         assert not any(word in out for word in ("network ", "step ", "validation ", "finished "))
     for kind, name in (("train", "loss/total"), ("eval", "restored_psnr"), ("eval", "loss/total")):
         one, several = ([line[name] for line in lines(tmp_path / run, kind)] for run in ("one", "several"))
         np.testing.assert_allclose(several, one, rtol=1e-5)
     # A checkpoint of several processes goes on in one.
-    longer = make_config(*wide, "steps=5")
+    longer = make_config(*wide, "steps=21")
     result = run_training(longer, tmp_path / "several", allow_changes=True, console=silent)
-    assert result.step == 5
+    assert result.step == 21
