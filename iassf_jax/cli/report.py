@@ -13,24 +13,20 @@ Figures need matplotlib: pip install 'iassf_jax[report]'.
 """
 
 import argparse
-import math
 from pathlib import Path
 
 from rich.console import Console
 
-from iassf_jax.checkpoints.weights import parameter_shapes
-from iassf_jax.cli.info import flop_count
 from iassf_jax.cli.progress import progress_bar
 from iassf_jax.core.errors import InputError
 from iassf_jax.metrics import PAPER
+from iassf_jax.report.complexity import Cost, costs_of_rows
 from iassf_jax.report.pictures import Gallery, find_images
 from iassf_jax.report.published import TITLES
 from iassf_jax.report.results import Result, read_results
 from iassf_jax.report.rows import Block, make_blocks
-from iassf_jax.report.statistics import make_cell
-from iassf_jax.report.write import FILES, Options, Point, write_report
+from iassf_jax.report.write import FILES, Options, write_report
 
-_POOL = "prompt_param"  # name of the parameter that is a pool of prompts
 _KINDS = ("hazy", "restored", "fused")  # folders of images that `iassf evaluate --save` writes
 
 
@@ -60,7 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="column of the image panel; repeatable (default: what the first evaluation saved)",
     )
     add("--scenes", type=int, default=4, metavar="N", help="scenes that are shown (default: 4)")
-    add("--bubbles", action="store_true", help="also chart quality over FLOPs (traces every network)")
+    add(
+        "--bubbles",
+        action="store_true",
+        help="also what networks cost, and a chart of it",
+    )
+    add("--latency", action="store_true", help="also their memory and time here (compiles: minutes)")
     add("--no-figures", action="store_true", help="tables and images only, without matplotlib")
     add("--title", default="Report", help="of the page")
     add("--overwrite", action="store_true", help="replace an existing report")
@@ -78,13 +79,14 @@ def run(args: argparse.Namespace) -> int:
         scenes=args.scenes,
         with_figures=not args.no_figures,
     )
+    costs = _costs(args, blocks[0])
     with progress_bar("parts") as on_done:
         path = write_report(
             args.output,
             blocks,
             options,
             gallery=_gallery(args.images, results),
-            points=_points(blocks[0]) if args.bubbles else (),
+            costs=costs,
             on_done=on_done,
         )
     console = Console()
@@ -138,17 +140,11 @@ def _gallery(images: list[str], results: list[Result]) -> Gallery | None:
     return Gallery({label: find_images(folder) for label, folder in folders.items()}) if folders else None
 
 
-def _points(block: Block) -> list[Point]:
-    """FLOPs, quality and parameters of every trained row."""
-    points = []
-    for row in block.rows:
-        if not row.networks:
-            continue
-        model = row.networks[0].model
-        sizes = {path: math.prod(shape) for path, shape in parameter_shapes(model).items()}
-        pools = sum(size for path, size in sizes.items() if path[-1] == _POOL)
-        value = make_cell(row.values(block.metrics[0], block.images)).mean
-        points.append((row.label, flop_count(model), value, sum(sizes.values()) - pools, pools))
-    if not points:
-        raise InputError("--bubbles: no row is a run of a network that is known here")
-    return points
+def _costs(args: argparse.Namespace, block: Block) -> dict[str, Cost] | None:
+    """FLOPs and parameters of every trained row, measured on this device with --latency."""
+    if not (args.bubbles or args.latency):
+        return None
+    costs = costs_of_rows(block, measured=args.latency)
+    if not costs:
+        raise InputError("--bubbles and --latency: no row is a run of a network that is known here")
+    return costs

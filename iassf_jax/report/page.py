@@ -103,6 +103,12 @@ def deviations(found: Mapping[str, Mapping[str, float]], metrics: Sequence[str])
     return _table(heads, lines)
 
 
+def grid(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table of words; the first column names the lines."""
+    rows = [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>" for line in lines]
+    return _table("".join(f"<th>{html.escape(name)}</th>" for name in heading[1:]), rows)
+
+
 def figure(path: Path, caption: str) -> str:
     """Return an image file as part of the page."""
     kind = {".png": "png", ".jpg": "jpeg"}[path.suffix]

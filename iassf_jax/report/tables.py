@@ -98,6 +98,13 @@ def to_latex(sections: Sequence[Section], metrics: Sequence[str]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
+def grid_markdown(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table of words; the first column names the lines."""
+    rows = [list(heading), ["---", *["---:"] * (len(heading) - 1)]]
+    rows += [[_markdown_text(cell) for cell in line] for line in lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
 def comparison_markdown(
     found: Mapping[str, Mapping[str, Difference]], reference: str, metrics: Sequence[str]
 ) -> str:

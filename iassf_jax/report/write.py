@@ -11,10 +11,11 @@ from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.errors import InputError
 from iassf_jax.core.images import write_image
 from iassf_jax.metrics import METRICS, PAPER
-from iassf_jax.report import figures, page, pictures, tables
+from iassf_jax.report import complexity, figures, page, pictures, tables
+from iassf_jax.report.complexity import Cost
 from iassf_jax.report.published import ABLATION, SOURCE, SWEPT, TITLES, counterpart, published
 from iassf_jax.report.rows import Block
-from iassf_jax.report.statistics import Cells, Difference, differences_from, make_cells, over_seeds
+from iassf_jax.report.statistics import Cells, Difference, differences_from, make_cell, make_cells, over_seeds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,8 +28,17 @@ _HEADINGS = {
     "validation": "Validation in training, last step",
 }
 _FEW = 10  # images
+_CHARTED = "q_abf"  # the paper's chart of cost and quality shows it
 
-Point = tuple[str, float, float, int, int]  # see `figures.bubbles`
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """A table of words that a report has besides its numbers: a heading, a sentence, the table."""
+
+    heading: str
+    text: str
+    columns: Sequence[str]
+    lines: Sequence[Sequence[str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +74,8 @@ def write_report(
     options: Options,
     *,
     gallery: pictures.Gallery | None = None,
-    points: Sequence[Point] = (),
+    costs: Mapping[str, Cost] | None = None,
+    notes: Sequence[Note] = (),
     on_done: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Write the report and return the path of its page.
@@ -74,7 +85,8 @@ def write_report(
       blocks: see `rows.make_blocks`.
       options: what to show.
       gallery: images of the panel and the sliders, the first column is what the sliders start from.
-      points: of the bubble chart, see `figures.bubbles`; by the first metric.
+      costs: of rows, by their labels: a table, and with figures a bubble chart.
+      notes: what stands before the tables on the page, and after them in `table.md`.
       on_done: called with the numbers of finished parts and of all.
 
     Raises:
@@ -85,10 +97,11 @@ def write_report(
         figures.check_matplotlib()
     paper = options.paper if options.paper is not None else paper_table(blocks[0])
     parts = [_part(block, options.reference) for block in blocks]
-    sections = []
+    notes = [*notes, *([_cost_note(costs)] if costs else [])]
+    sections = [(note.heading, _note_html(note)) for note in notes]
     steps: list[Callable[[], list[tuple[str, str]]]] = [
-        lambda: _tables(folder, parts, paper),
-        lambda: _figures(folder, blocks, paper, points) if options.with_figures else [],
+        lambda: _tables(folder, parts, paper, notes),
+        lambda: _figures(folder, blocks, paper, costs or {}) if options.with_figures else [],
         lambda: _images(folder, blocks[0], gallery, options.scenes) if gallery is not None else [],
     ]
     for number, step in enumerate(steps, start=1):
@@ -115,7 +128,24 @@ def _part(block: Block, reference: str | None) -> _Part:
     return _Part(block, make_cells(block), differences_from(block, chosen), chosen)
 
 
-def _tables(folder: Path, parts: Sequence[_Part], paper: str | None) -> list[tuple[str, str]]:
+def _cost_note(costs: Mapping[str, Cost]) -> Note:
+    text = "One pair, float32. FLOPs: XLA's count before optimising, a multiply-add is two."
+    if any(cost.speed for cost in costs.values()):
+        text += " Activations: what XLA reserves. Time: median of calls on the device of this report."
+    return Note("Cost", text, *complexity.table(costs))
+
+
+def _note_html(note: Note) -> str:
+    return f"<p>{page.escaped(note.text)}</p>{page.grid(note.columns, note.lines)}"
+
+
+def _note_markdown(note: Note) -> str:
+    return f"## {note.heading}\n\n{note.text}\n\n{tables.grid_markdown(note.columns, note.lines)}"
+
+
+def _tables(
+    folder: Path, parts: Sequence[_Part], paper: str | None, notes: Sequence[Note]
+) -> list[tuple[str, str]]:
     markdown, latex, shown = [], [], []
     for part in parts:
         block, heading = part.block, _HEADINGS[part.block.part]
@@ -137,6 +167,7 @@ def _tables(folder: Path, parts: Sequence[_Part], paper: str | None) -> list[tup
             markdown += [f"### Differences from {part.reference}\n", f"{note}\n", compared]
             text += f"<p>{page.escaped(note)}</p>" + page.comparison(part.found, block.metrics)
         shown.append((heading, text))
+    markdown += [_note_markdown(note) for note in notes]
     numbers = tables.to_csv((part.block.part, part.cells, part.found) for part in parts)
     contents = {"table.md": "\n".join(markdown), "table.tex": "\n".join(latex), "table.csv": numbers}
     for name, content in contents.items():
@@ -198,7 +229,7 @@ def _difference_note(part: _Part) -> str:
 
 
 def _figures(
-    folder: Path, blocks: Sequence[Block], paper: str | None, points: Sequence[Point]
+    folder: Path, blocks: Sequence[Block], paper: str | None, costs: Mapping[str, Cost]
 ) -> list[tuple[str, str]]:
     shown: list[tuple[str, str]] = []
 
@@ -229,10 +260,20 @@ def _figures(
     history = figures.histories(main.rows)
     if history is not None:
         add("Validation while training", history, "validation", "Mean and range over seeds.")
-    if points:
-        chart = figures.bubbles(points, main.metrics[0])
+    if costs:
+        metric = _CHARTED if _CHARTED in main.metrics else main.metrics[0]
+        chart = figures.bubbles(_bubbles(main, metric, costs), metric)
         add("Cost and quality", chart, "bubbles", "XLA's count of operations, a multiply-add is two.")
     return shown
+
+
+def _bubbles(block: Block, metric: str, costs: Mapping[str, Cost]) -> list[tuple]:
+    """What `figures.bubbles` draws, at the first size of the costs."""
+    means = {row.label: make_cell(row.values(metric, block.images)).mean for row in block.rows}
+    return [
+        (label, next(iter(cost.flops.values())), means[label], cost.parameters, cost.pools)
+        for label, cost in costs.items()
+    ]
 
 
 def _images(folder: Path, block: Block, gallery: pictures.Gallery, count: int) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """A sweep on disk: a folder for every point, which is the folder of its run, and what is known about each.
 
 WORKDIR/sweep.json             the points in order, with their overrides
-WORKDIR/NAME/point.json        overrides and resolved configuration of a point
+WORKDIR/NAME/point.json        overrides and resolved configuration of a point, how it is to be evaluated
 WORKDIR/NAME/status.json       how its last try ended; absent before and during the first one
 WORKDIR/NAME/output.log        what its tries printed
 WORKDIR/NAME/...               the run, see `training.run`
@@ -19,6 +19,7 @@ from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.config import from_json, to_json
 from iassf_jax.core.errors import InputError
 from iassf_jax.sweeps.points import Point
+from iassf_jax.training.settings import check_continuation
 
 FINISHED, FAILED, DIVERGED, STOPPED, WAITING = "finished", "failed", "diverged", "stopped", "waiting"
 PRUNED = "pruned"  # ended early by a scheduler
@@ -38,17 +39,49 @@ class Status:
     error: str = ""
 
 
-def write_points(workdir: Path, points: Sequence[Point]) -> list[Path]:
+def write_points(
+    workdir: Path,
+    points: Sequence[Point],
+    *,
+    evaluations: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
+) -> list[Path]:
     """Make the folders of a sweep and return them in order.
 
+    Args:
+      workdir: of the sweep.
+      points: see `points.make_points`.
+      evaluations: point's name -> name of an evaluation -> how it is made, see `sweeps.evaluating`.
+
     Raises:
+      ConfigError: a point was trained to its end with other options.
       InputError: the folder cannot be written.
     """
-    entries = [{"name": point.name, "overrides": dict(point.overrides)} for point in points]
-    _write(workdir / "sweep.json", {"points": entries})
+    named: list[dict[str, Any]] = [{"name": one.name, "overrides": dict(one.overrides)} for one in points]
+    entries = [
+        entry
+        | {"config": json.loads(to_json(point.config))}
+        | {"evaluations": json.loads(json.dumps((evaluations or {}).get(point.name, {})))}
+        for point, entry in zip(points, named, strict=True)
+    ]
     for point, entry in zip(points, entries, strict=True):
-        _write(workdir / point.name / "point.json", entry | {"config": json.loads(to_json(point.config))})
+        _check_finished(workdir / point.name, entry)
+    for point, entry in zip(points, entries, strict=True):
+        _write(workdir / point.name / "point.json", entry)
+    _write(workdir / "sweep.json", {"points": named})
     return [workdir / point.name for point in points]
+
+
+def _check_finished(folder: Path, entry: Mapping[str, Any]) -> None:
+    """Refuse to take a point for finished that was trained otherwise; its own process checks all others.
+
+    A point of which only other evaluations are asked for is not finished any more.
+    """
+    if read_status(folder).state not in FINAL or not (folder / "point.json").exists():
+        return
+    saved = _read(folder / "point.json")
+    check_continuation(saved["config"], entry["config"], workdir=str(folder))
+    if read_status(folder).state == FINISHED and saved.get("evaluations", {}) != entry["evaluations"]:
+        write_status(folder, dataclasses.replace(read_status(folder), state=STOPPED))
 
 
 def read_config(folder: Path) -> ConfigDict:
@@ -59,6 +92,11 @@ def read_config(folder: Path) -> ConfigDict:
 def read_overrides(folder: Path) -> dict[str, Any]:
     """Return what distinguishes a point."""
     return _read(folder / "point.json")["overrides"]
+
+
+def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return which evaluations of a point are asked for, and how they are made."""
+    return _read(folder / "point.json").get("evaluations", {})
 
 
 def read_status(folder: Path) -> Status:

@@ -25,8 +25,9 @@ from iassf_jax.sweeps.folders import (
     read_status,
     write_status,
 )
+from iassf_jax.sweeps.lifeline import ATTACHED
 
-WORKER = (sys.executable, "-m", "iassf_jax.sweeps.worker")
+WORKER = (sys.executable, "-m", "iassf_jax.sweeps.worker", ATTACHED)
 _POLL = 0.1  # seconds
 
 
@@ -51,7 +52,8 @@ def run_local(
     """Train the units that are not done yet; False if a signal stopped it.
 
     SIGTERM and Ctrl-C are passed on to every process, which ends with a checkpoint. A process that failed or
-    was killed is started again, `retries` times, and continues from its last checkpoint.
+    was killed is started again, `retries` times, and continues from its last checkpoint. Where this process
+    itself is killed, those that it has started end with it, so that the next command finds the folders free.
 
     Args:
       units: folders of the points that one process trains.
@@ -131,6 +133,7 @@ def _start(unit: Unit, retries: int, slot: int, parallel: int, command: Sequence
     process = subprocess.Popen(
         [*command, *map(str, unit)],
         env=slot_environment(slot, parallel, os.environ),
+        stdin=subprocess.PIPE,  # never written to: it closes when this process is gone
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C in the terminal comes through `_pass_on`, once
@@ -148,6 +151,8 @@ def _pass_on(running: Sequence[_Running]) -> None:
 def _close(job: _Running, *, stopped: bool) -> None:
     """Close a process's log, and record its end where it could not do so itself."""
     job.output.close()
+    if job.process.stdin is not None:
+        job.process.stdin.close()
     code = job.process.returncode
     if code == 0 or stopped:
         return

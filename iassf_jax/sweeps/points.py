@@ -53,7 +53,8 @@ def make_points(
     """
     files = [_find(file) for file in (sweep, *times)]
     factors = [*(_points_of(file) for file in files), *(_grid(text) for text in grids)]
-    points = [_point(_merged(parts), base or files[0], overrides) for parts in itertools.product(*factors)]
+    start = base or files[0]
+    points = [make_point(_merged(parts), start, overrides) for parts in itertools.product(*factors)]
     names = [point.name for point in points]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"points that are equal: {', '.join(twice)}")
@@ -68,7 +69,12 @@ def point_name(overrides: Mapping[str, Any]) -> str:
     return re.sub(r"[^\w.,=+-]+", "_", text) or "base"
 
 
-def _point(values: Overrides, base: str | Path, overrides: Sequence[str]) -> Point:
+def make_point(values: Overrides, base: str | Path, overrides: Sequence[str] = ()) -> Point:
+    """Return the point with these values; they count more than the `overrides` of all points.
+
+    Raises:
+      ConfigError: a configuration or option that does not exist.
+    """
     words = [f"config.{key}={_text(value)}" for key, value in values.items()]
     return Point(point_name(values), values, load_config(base, [*overrides, *words]))
 

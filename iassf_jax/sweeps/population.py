@@ -82,6 +82,7 @@ class _Population:
             )
             for config in configs
         ]
+        self.fresh: dict[int, TrainState] = {}  # by seed, until they are stacked
         # A member by itself, for checkpoints and validation, is on one device.
         self.alone = sharding.make_mesh(data=1, model=1)
         self.like_state, self.places = abstract_state(
@@ -107,6 +108,7 @@ class _Population:
                 f"{len(states)} members, steps {step} to {self.schedule.steps}", highlight=False
             )
             self.states = self.program.stack(states)
+            self.fresh.clear()
             step = self._loop(step, stop)
             return [self._result(index, step, stop) for index in range(len(self.members))]
 
@@ -114,8 +116,13 @@ class _Population:
         member = self.members[index]
         if step:
             return member.restore(self.like_state, step, console=self.console)
-        quiet = Console(quiet=True)  # every member would report the same parameters
-        return start.fresh_state(self.initializers[index], self.places, member.config, console=quiet)
+        seed = member.config.seed
+        if seed not in self.fresh:  # making one compiles, and those of a seed are equal
+            quiet = Console(quiet=True)  # every member would report the same parameters
+            self.fresh[seed] = start.fresh_state(
+                self.initializers[index], self.places, member.config, console=quiet
+            )
+        return self.fresh[seed]
 
     def _loop(self, step: int, stop: StopRequest) -> int:
         """Take the steps in the order of `training.loop.train`, for all members; return the last step."""

@@ -1,10 +1,11 @@
-"""The process that trains points: one run, or several as a population.
+"""The process that trains and evaluates points: one run, or several as a population.
 
     python -m iassf_jax.sweeps.worker WORKDIR/alpha=0.5 [WORKDIR/alpha=1.0 ...]
 
 Every engine starts this command, on whatever machine it chose. How each point ended is in its folder.
 """
 
+import dataclasses
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,36 +21,57 @@ from iassf_jax.sweeps.folders import (
     STOPPED,
     Status,
     read_config,
+    read_evaluations,
     read_status,
     write_status,
 )
+from iassf_jax.sweeps.lifeline import ATTACHED, end_with_parent
 from iassf_jax.training import RunResult, run_training
 
 
 def train_points(folders: Sequence[Path]) -> list[Status]:
-    """Train the points of `folders`, or continue them, and record how each ended.
+    """Train the points of `folders`, or continue them, make their evaluations and record how each ended.
 
     Several are a population and must share a program (`sweeps.groups`). Points that are done are left alone.
     An error is recorded, printed and not raised.
     """
     open_folders = [folder for folder in folders if read_status(folder).state not in FINAL]
+    for folder, status in zip(open_folders, _train(open_folders), strict=True):
+        write_status(folder, _evaluate(folder, status) if status.state == FINISHED else status)
+    return [read_status(folder) for folder in folders]
+
+
+def _train(open_folders: Sequence[Path]) -> list[Status]:
     try:
         if len(open_folders) > 1:
             from iassf_jax.sweeps.population import train_population
 
             configs = [read_config(folder) for folder in open_folders]
-            statuses = [_status(result) for result in train_population(configs, open_folders)]
-        else:
-            statuses = [_status(run_training(read_config(folder), folder)) for folder in open_folders]
+            return [_status(result) for result in train_population(configs, open_folders)]
+        return [_status(run_training(read_config(folder), folder)) for folder in open_folders]
     except TrainingError as error:
-        statuses = [Status(DIVERGED, error=str(error))] * len(open_folders)
+        return [Status(DIVERGED, error=str(error))] * len(open_folders)
     except Exception as error:  # recorded for the sweep, which goes on with its other points
-        kind = "" if isinstance(error, IassfError) else f"{type(error).__name__}: "
-        statuses = [Status(FAILED, error=f"{kind}{error}")] * len(open_folders)
-        traceback.print_exc()
-    for folder, status in zip(open_folders, statuses, strict=True):
-        write_status(folder, status)
-    return [read_status(folder) for folder in folders]
+        return [_failure(error)] * len(open_folders)
+
+
+def _evaluate(folder: Path, status: Status) -> Status:
+    """Return the status with the means of the evaluations that are asked for."""
+    means: dict[str, float] = {}
+    try:
+        for name, request in read_evaluations(folder).items():
+            from iassf_jax.sweeps.evaluating import evaluate_run
+
+            means |= evaluate_run(folder, name, request)
+    except Exception as error:
+        return dataclasses.replace(_failure(error), step=status.step)
+    return dataclasses.replace(status, metrics={**status.metrics, **means})
+
+
+def _failure(error: Exception) -> Status:
+    traceback.print_exception(error)
+    kind = "" if isinstance(error, IassfError) else f"{type(error).__name__}: "
+    return Status(FAILED, error=f"{kind}{error}")
 
 
 def _status(result: RunResult | TrainingError) -> Status:
@@ -60,9 +82,12 @@ def _status(result: RunResult | TrainingError) -> Status:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train the folders named; 1 if one of them failed."""
+    """Train the folders named, after `ATTACHED` only as long as who started this lives; 1 if one failed."""
+    attached, folders = arguments[:1] == [ATTACHED], [Path(word) for word in arguments if word != ATTACHED]
+    if attached:
+        end_with_parent()
     enable_compilation_cache()
-    return int(any(status.state == FAILED for status in train_points([Path(word) for word in arguments])))
+    return int(any(status.state == FAILED for status in train_points(folders)))
 
 
 if __name__ == "__main__":

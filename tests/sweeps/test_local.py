@@ -1,5 +1,6 @@
 """The engine of one machine: finished points are skipped, failures tried again, signals passed on."""
 
+import csv
 import json
 import os
 import signal
@@ -8,12 +9,14 @@ import textwrap
 import threading
 import time
 
+import jax
 import pytest
 
 from iassf_jax.cli.main import main
-from iassf_jax.core.errors import InputError
+from iassf_jax.core.errors import ConfigError, InputError
 from iassf_jax.sweeps import worker
 from iassf_jax.sweeps.collect import as_csv, as_markdown, collect
+from iassf_jax.sweeps.evaluating import evaluate_run
 from iassf_jax.sweeps.folders import (
     FAILED,
     FINISHED,
@@ -23,8 +26,9 @@ from iassf_jax.sweeps.folders import (
     write_points,
     write_status,
 )
+from iassf_jax.sweeps.lifeline import end_with_parent
 from iassf_jax.sweeps.local import run_local, slot_environment
-from iassf_jax.sweeps.points import make_points
+from iassf_jax.sweeps.points import Point, make_points
 
 # Does in a moment what a worker does in minutes: how it goes is in the point's alpha.
 FAKE = """
@@ -154,16 +158,66 @@ def test_results_are_collected(units, command, tmp_path):
         collect(tmp_path)
 
 
-def test_the_worker_records_how_a_run_ended(make_config, units, tmp_path, monkeypatch):
+def test_the_worker_trains_evaluates_and_records(make_config, units, triplets, tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
     (unit,) = units(1.0)
-    point = unit[0] / "point.json"
     config = make_config("alpha=1.0", "steps=3", "data.val=", "images_every=0")
-    point.write_text(json.dumps({"overrides": {"alpha": 1.0}, "config": config.to_dict()}))
+    request = {"data": {"test": str(triplets / "val")}, "metrics": ["q_sf"], "baselines": ["mean"]}
+    request |= {"haze": "", "limit": 1, "batch": 1, "save": ["fused"], "ma_model": ""}
+    point = Point(unit[0].name, {"alpha": 1.0}, config)
+
+    def ask(request):
+        write_points(tmp_path / "sweep", [point], evaluations={point.name: {"small": request}})
+
+    ask(request)
     (status,) = worker.train_points(unit)
     assert status.state == FINISHED and status.step == 3
     assert (unit[0] / "metrics.jsonl").exists()
-    monkeypatch.setattr(worker, "run_training", None)  # a finished point is left alone
-    assert worker.train_points(unit) == [status]
+    place = unit[0] / "evaluations" / "small"
+    rows = list(csv.DictReader((place / "per_image.csv").read_text().splitlines()))
+    assert [(row["method"], row["name"]) for row in rows] == [("tiny", "val0"), ("mean", "val0")]
+    assert status.metrics == {"q_sf": pytest.approx(float(rows[0]["q_sf"]))}
+    assert (place / "fused" / "val0.png").exists()
+
+    ask(request)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "run_training", None)  # a finished point is left alone
+        assert worker.train_points(unit) == [status]
+    # Asked for another evaluation it is not finished, and makes that one without training.
+    ask({**request, "limit": 2})
+    assert read_status(unit[0]).state == STOPPED
+    lines = (unit[0] / "metrics.jsonl").read_text()
+    (again,) = worker.train_points(unit)
+    assert again.state == FINISHED and again.metrics != status.metrics
+    assert (unit[0] / "metrics.jsonl").read_text() == lines
+    before = (place / "summary.json").stat().st_mtime_ns
+    evaluate_run(unit[0], "small", {**request, "limit": 2})
+    assert (place / "summary.json").stat().st_mtime_ns == before
+    ask({**request, "data": {"test": "nowhere"}})
+    (failed,) = worker.train_points(unit)
+    assert failed.state == FAILED and "nowhere" in failed.error
+
+
+def test_a_finished_point_is_not_passed_off_as_one_of_other_options(units, sweep_file, tmp_path):
+    (unit,) = units(1.0)
+    write_status(unit[0], Status(FINISHED, 20))
+    file = sweep_file({"alpha": 1.0})
+    with pytest.raises(ConfigError, match="config.steps: 20 -> 30"):
+        write_points(tmp_path / "sweep", make_points(file, overrides=["config.steps=30"]))
+    write_points(tmp_path / "sweep", make_points(file, overrides=["config.log_every=7"]))
+    assert read_status(unit[0]).state == FINISHED
+
+
+def test_a_process_ends_with_the_one_that_started_it():
+    reading, writing = os.pipe()
+    ended = threading.Event()
+    thread = end_with_parent(source=reading, end=ended.set)
+    os.write(writing, b"anything")
+    assert not ended.wait(0.1)
+    os.close(writing)  # as the system does when a process is killed
+    thread.join(5)
+    assert ended.is_set()
+    os.close(reading)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,131 @@
+"""Evaluates the run of a point: images and metrics of a test set, beside the run, by the newest parameters.
+
+A request is a plain mapping, because it is kept in the point's file:
+
+    data        label -> folder, built set or mixture
+    metrics     names of `METRICS`, of fused images
+    baselines   rivals, see `evaluation.baselines`
+    haze        recipe that clear images are put into; "" takes the hazy images of the files
+    limit       first so many scenes; None is all
+    batch       images that a device is given at a time
+    save        images that are written, of "fused", "restored" and "hazy"
+    ma_model    file of Ma's regression forests for q_pi; "" is none
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from data_pipelines.decode import ImageError
+from iassf_jax import models
+from iassf_jax.checkpoints.sources import load_pretrained
+from iassf_jax.core.atomic import written_aside
+from iassf_jax.core.errors import InputError
+from iassf_jax.core.images import write_image
+from iassf_jax.evaluation import tables
+from iassf_jax.evaluation.evaluate import Evaluation, Options, Pictures, evaluate_places
+from iassf_jax.evaluation.scenes import Scene, SceneHaze, list_places
+from iassf_jax.inference import Fuser
+from iassf_jax.metrics import Models, load_ma_model
+
+FOLDER = "evaluations"
+_SUMMARY = "summary.json"  # written last: with it an evaluation is complete
+
+Request = Mapping[str, Any]
+
+
+def evaluation_folder(folder: Path, name: str) -> Path:
+    """Return where the evaluation called `name` of the run in `folder` is."""
+    return folder / FOLDER / name
+
+
+def is_evaluated(folder: Path, name: str, request: Request) -> bool:
+    """Whether the evaluation is there and was made as it is asked for."""
+    path = evaluation_folder(folder, name) / _SUMMARY
+    if not path.exists():
+        return False
+    return json.loads(path.read_text(encoding="utf-8"))["settings"].get("request") == _plain(request)
+
+
+def evaluate_run(
+    folder: Path, name: str, request: Request, *, weights: str | Path | None = None
+) -> dict[str, float]:
+    """Evaluate the run in `folder` and return the means of its fused images; nothing is made twice.
+
+    Args:
+      folder: of the run; results go to `evaluation_folder`.
+      name: of the evaluation.
+      request: see above.
+      weights: evaluated in place of the run's.
+
+    Raises:
+      InputError: data or models that cannot be used, or scenes that failed.
+      CheckpointError: no parameters to evaluate.
+    """
+    output = evaluation_folder(folder, name)
+    if not is_evaluated(folder, name, request):
+        description, variables = load_pretrained(weights or folder)
+        settings = {"weights": str(weights or folder), "model": _plain(description), **_plain(request)}
+        settings["request"] = _plain(request)
+        evaluation = _evaluate(models.create(description), variables, description["name"], request, output)
+        _write(output, evaluation, settings, request)
+    return _means(output / _SUMMARY)
+
+
+def _evaluate(model: Any, variables: Any, method: str, request: Request, output: Path) -> Evaluation:
+    try:
+        places = list_places(request["data"], with_hazy=not request["haze"], limit=request["limit"])
+    except ImageError as error:
+        raise InputError(str(error)) from error
+    devices = jax.local_devices()
+    batch = request["batch"] * len(devices)
+    fuser = Fuser(model, variables, ir_range="full", batch=batch, devices=devices)
+    options = Options(
+        method=method,
+        metrics=request["metrics"],
+        baselines=tuple(request["baselines"]),
+        haze=SceneHaze(request["haze"], seed=0) if request["haze"] else None,
+        batch=batch,
+        models=Models(ma=load_ma_model(Path(request["ma_model"])) if request["ma_model"] else None),
+        devices=devices,
+    )
+    evaluation = evaluate_places(fuser, places, options, on_images=_image_writer(output, request["save"]))
+    if evaluation.fusion.problems:
+        # A mean over the scenes that happened to work could not be compared with that of other points.
+        raise InputError(f"scenes that failed: {'; '.join(evaluation.fusion.problems[:3])}")
+    return evaluation
+
+
+def _image_writer(output: Path, kinds: Sequence[str]) -> Callable[[Scene, Pictures], None]:
+    def write(scene: Scene, pictures: Pictures) -> None:
+        for kind in kinds:
+            write_image(output / kind / f"{scene.name}.png", pictures[kind])
+
+    return write
+
+
+def _write(output: Path, evaluation: Evaluation, settings: Mapping[str, Any], request: Request) -> None:
+    named = {"ma": request["ma_model"]} if request["ma_model"] else {}
+    contents = {
+        "per_image.csv": tables.images_csv(evaluation, "fusion"),
+        "restored.csv": tables.images_csv(evaluation, "restoration"),
+        "tables.md": tables.tables_markdown(evaluation),
+        _SUMMARY: tables.summary_json(evaluation, settings, named),
+    }
+    for name, content in contents.items():
+        with written_aside(output / name) as path:
+            path.write_text(content, encoding="utf-8")
+
+
+def _means(summary: Path) -> dict[str, float]:
+    content = json.loads(summary.read_text(encoding="utf-8"))
+    method = content["fusion"]["methods"][content["settings"]["model"]["name"]]
+    return {metric: values["mean"] for metric, values in method.items() if values["mean"] is not None}
+
+
+def _plain(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the mapping as it is read from JSON."""
+    return json.loads(json.dumps(dict(tree), default=str))
