@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "train a network; the same command again resumes",
     "evaluate": "fuse and measure data sets with a network and rivals",
     "sweep": "train the points of a sweep, alone or several in one program; collect their results",
+    "reproduce": "make tables of the paper again, beside the published values",
     "report": "tables, statistics, figures and a page of evaluations and sweeps",
     "measure": "measure fused images of any origin and compare methods",
     "fit-niqe": "fit the NIQE model of `measure` to a folder of clean images",
