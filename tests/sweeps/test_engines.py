@@ -251,24 +251,3 @@ def test_options_reach_the_engines(tune, submitit, trained, sweep_file, tmp_path
     assert "'qos': expected KEY=VALUE" in capsys.readouterr().err
     assert main([*words, "--address", "auto"]) == 2
     assert "--address is for --engine ray; the engine is slurm" in capsys.readouterr().err
-
-
-REAL = ("config.data.train=/nowhere",)  # ends at once, which is recorded like any other end
-
-
-@pytest.mark.slow
-def test_a_real_ray_trains_and_tries_again(units, tmp_path):
-    pytest.importorskip("ray.tune")
-    made = units(1.0, 2.0, overrides=REAL)
-    assert run_ray(made, storage=tmp_path / "ray", retries=1)
-    for unit in made:
-        assert read_status(unit[0]).state == FAILED and "nowhere" in read_status(unit[0]).error
-
-
-@pytest.mark.slow
-def test_a_real_submitit_trains(units, tmp_path):
-    pytest.importorskip("submitit")
-    made = units(1.0, 2.0, overrides=REAL)
-    assert run_slurm(made, storage=tmp_path / "slurm", cluster="local", poll=0.5)
-    for unit in made:
-        assert read_status(unit[0]).state == FAILED and "nowhere" in read_status(unit[0]).error
