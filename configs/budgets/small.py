@@ -1,9 +1,9 @@
 """The paper's network at reduced crops and steps: three seeds of Tables VII, VIII and IX in 25 minutes.
 
-    iassf reproduce VII VIII IX --budget small --data DATA --workdir reproduced
+    iassf reproduce VII VIII IX --budget small --parallel 3 --data DATA --workdir reproduced
 
-Meant for one H100; what the time is made of is in docs/reproduce.md. 45 runs in ten programs: alpha and the
-seed are arguments of a program, M and the ablations are not.
+Meant for one H100 (estimated, see docs/reproduce.md). 45 runs in eleven populations: alpha and the seed are
+arguments of a program, M and the ablations are not.
 """
 
 from typing import Any
@@ -34,4 +34,4 @@ def get_config() -> ConfigDict:
 
 def get_budget() -> dict[str, Any]:
     """Return what is trained and measured besides."""
-    return {"seeds": (0, 1, 2), "scenes": 30, "batch": 6, "population": 18}
+    return {"seeds": (0, 1, 2), "scenes": 30, "batch": 6, "population": 9}

@@ -10,6 +10,7 @@ from iassf_jax.reproduce.budgets import NAMES, load_budget
 from iassf_jax.reproduce.studies import make_runs, study
 from iassf_jax.sweeps.folders import write_points
 from iassf_jax.sweeps.groups import group_points
+from iassf_jax.sweeps.stacked import program_key
 
 
 @pytest.mark.parametrize("table, rows", [("VII", 7), ("VIII", 6), ("IX", 4), ("I", 1), ("VI", 1)])
@@ -24,6 +25,12 @@ def test_the_rows_are_those_of_the_paper(table):
     wanted = study(table)
     found = {counterpart(table, {wanted.option: value}) for value in wanted.values}
     assert found == set(published(table)) and wanted.reference in wanted.values
+
+
+@pytest.mark.parametrize("table, programs", [("VII", 7), ("VIII", 1), ("IX", 4)])
+def test_a_program_is_for_a_network_and_not_for_alpha_or_a_seed(table, programs):
+    runs = make_runs([study(table)], load_budget("small"), ())
+    assert len({program_key(point.config) for point, _ in runs.values()}) == programs
 
 
 def test_rivals_are_computed_where_the_paper_has_rivals():
@@ -44,8 +51,8 @@ def test_tables_share_runs_and_programs(tmp_path):
     assert point.config.data.train == "somewhere" and point.config.seed == 1
     folders = write_points(tmp_path, [point for point, _ in runs.values()])
     units = group_points(folders, population=budget.population)
-    # The whole network with all alphas and seeds; six ablations; three other M.
-    assert sorted(map(len, units)) == [3] * 9 + [18]
+    # The whole network with all alphas and seeds, in two parts; six ablations; three other M.
+    assert sorted(map(len, units)) == [3] * 9 + [9, 9]
 
 
 @pytest.mark.parametrize("name", NAMES)
