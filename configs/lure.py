@@ -76,7 +76,8 @@ def lure_task(name: str) -> ConfigDict:
     task = ConfigDict()
     task.name = name
     # What is learned.
-    task.tasks = ("LC", "SR", "HZ", "OE", "LL")  # degradations, all equally likely
+    task.tasks = ("LC", "SR", "HZ", "OE", "LL")  # degradations
+    task.shares = ()  # how likely each is, relative to the others; () is all equally
     task.sr_scales = (4, 8)  # factors of SR, all equally likely
     task.clean_infrared = 0.1  # share of the pairs that are a clean infrared image and itself
     task.haze = "reside_its"  # recipe or mixture of HZ, see data_pipelines/haze

@@ -14,7 +14,7 @@ def get_config() -> ConfigDict:
     config = lure_fusion.fusion(lure_tiny.get_config())
     config.steps = 300
     config.data.batch_size = 4
-    config.data.crop = 96
+    config.data.crop = 64
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup_steps = 20
     config.eval_every = config.images_every = 300

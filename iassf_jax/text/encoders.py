@@ -26,6 +26,7 @@ from iassf_jax.text.tasks import class_names
 from iassf_jax.text.tokenizer import SPECIAL, Tokenizer, read_vocabulary
 
 BACKENDS = ("hash", "onehot", "distilbert", "distilbert_random", "cache")
+UNDERSTANDING = ("distilbert", "cache")  # whose vectors of unknown sentences mean something
 POOLINGS = ("cls", "mean")
 
 

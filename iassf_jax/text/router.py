@@ -68,6 +68,23 @@ def route(
     return Routed(*(_in_classes(description, split_sr) for description in routed))
 
 
+def in_known_words(routed: Routed, *, split_sr: bool = False) -> Routed:
+    """Return the descriptions with the first prompt of their task in place of words that are no prompt.
+
+    For networks whose sentence vectors know words only from the training prompts: to them a new sentence is
+    mostly noise.
+    """
+    prompts = load_prompts(split_sr=split_sr)
+    return Routed(
+        *(
+            description
+            if description.text in prompts[description.task].training
+            else Description(description.task, prompts[description.task].training[0])
+            for description in routed
+        )
+    )
+
+
 def _read(text: str) -> dict[int, Description]:
     known = _known_prompt(text)
     if known is not None:

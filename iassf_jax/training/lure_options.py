@@ -9,7 +9,7 @@ from iassf_jax.core.errors import ConfigError
 from iassf_jax.losses.lure import Perceptual
 from iassf_jax.losses.vgg import load_vgg
 from iassf_jax.models.lure import Lure
-from iassf_jax.text import CLEAN, TASKS, PromptBank, load_prompts, make_bank, make_encoder
+from iassf_jax.text import CLEAN, TASKS, UNDERSTANDING, PromptBank, load_prompts, make_bank, make_encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,8 @@ class LureOptions:
     """Every option of the three tasks; a configuration's "task" group has the same, with its own values."""
 
     # What is learned
-    tasks: tuple[str, ...] = ("LC", "SR", "HZ", "OE", "LL")  # degradations, all equally likely
+    tasks: tuple[str, ...] = ("LC", "SR", "HZ", "OE", "LL")  # degradations
+    shares: tuple[float, ...] = ()  # how likely each is, relative to the others; () is all equally
     sr_scales: tuple[int, ...] = (4, 8)  # factors of SR, all equally likely
     clean_infrared: float = 0.1  # share of the pairs that are a clean infrared image and itself
     haze: str = "reside_its"  # recipe or mixture of HZ, see data_pipelines/haze
@@ -59,7 +60,7 @@ def degradations(options: LureOptions) -> tuple[tuple[str, ...], tuple[float, ..
     """Return the names of `DEGRADATIONS` and how likely each is.
 
     Raises:
-      ConfigError: unknown, repeated or no tasks, or other factors than 4 and 8.
+      ConfigError: unknown, repeated or no tasks, other factors than 4 and 8, or shares that do not fit.
     """
     unknown = [name for name in options.tasks if name not in TASKS or name == CLEAN]
     if unknown or not options.tasks or len(set(options.tasks)) < len(options.tasks):
@@ -69,12 +70,23 @@ def degradations(options: LureOptions) -> tuple[tuple[str, ...], tuple[float, ..
     if "SR" in options.tasks and (not scales or set(scales) - set(DEGRADATIONS)):
         raise ConfigError(f"config.task.sr_scales is {options.sr_scales}; expected 4, 8 or both")
     groups = [scales if name == "SR" else [name] for name in options.tasks]
-    named = [(name, 1 / len(groups) / len(group)) for group in groups for name in group]
+    shares = options.shares or (1.0,) * len(groups)
+    if len(shares) != len(groups) or min(shares) <= 0:
+        raise ConfigError(
+            f"config.task.shares is {options.shares}; expected a positive number for each of {options.tasks}"
+        )
+    named = [
+        (name, share / sum(shares) / len(group))
+        for group, share in zip(groups, shares, strict=True)
+        for name in group
+    ]
     return tuple(name for name, _ in named), tuple(share for _, share in named)
 
 
 def prompt_banks(model: Lure, options: LureOptions) -> tuple[PromptBank, PromptBank]:
-    """Return the vectors of the training prompts and of those held out for the validation.
+    """Return the vectors of the training prompts and of those for the validation.
+
+    The latter are prompts that no training has seen, where the backend understands new sentences.
 
     Raises:
       ConfigError: the network takes vectors of another size.
@@ -93,7 +105,10 @@ def prompt_banks(model: Lure, options: LureOptions) -> tuple[PromptBank, PromptB
             f"have {encoder.size} numbers"
         )
     prompts = load_prompts(options.prompts or None, split_sr=model.split_sr)
-    return make_bank(encoder, prompts), make_bank(encoder, prompts, validation=True)
+    training = make_bank(encoder, prompts)
+    if model.text_backend not in UNDERSTANDING:
+        return training, training
+    return training, make_bank(encoder, prompts, validation=True)
 
 
 def perceptual_term(options: LureOptions) -> Perceptual | None:

@@ -30,6 +30,7 @@ from iassf_jax.training.lure_options import (
     prompt_banks,
     read_options,
 )
+from iassf_jax.training.lure_probe import LatentProbe
 
 Images = Mapping[str, Any]
 Records = dict[str, MeanRecord]
@@ -92,6 +93,10 @@ class LureRestoration(_LureTask):
 
     loss_names: tuple[str, ...] = ("total", "task", "unified", "recon", "text")
 
+    def __init__(self, model: Lure, options: LureOptions, *, seed: int = 0):
+        super().__init__(model, options, seed=seed)
+        self._probe = LatentProbe(model)
+
     def prepare(self, key: Key[Array, ""], images: Images) -> tuple[dict[str, Any], Records]:
         pairs = restoration_pairs(
             key,
@@ -153,6 +158,15 @@ class LureRestoration(_LureTask):
 
     def examples(self, examples: Iterable[Images]) -> Iterator[Images]:
         return self._scenes(examples, self._names)
+
+    def overall(self, params: Any, examples: Iterable[Images]) -> dict[str, float]:
+        """Return numbers of a validation that are no means over its scenes: the probes of the latents.
+
+        Args:
+          params: of the network.
+          examples: as `examples` returns them.
+        """
+        return self._probe(params, examples)
 
 
 class LureFusion(_LureTask):

@@ -27,9 +27,11 @@ from iassf_jax.ops.padding import crop, pad_to_multiple
 from iassf_jax.text import (
     BACKENDS,
     INFRARED,
+    UNDERSTANDING,
     VISIBLE,
     SentenceEncoder,
     class_names,
+    in_known_words,
     make_encoder,
     route,
 )
@@ -234,6 +236,9 @@ class Lure(nn.Module):
     ) -> dict[str, Float32[np.ndarray, " s"]]:
         """Return the sentence vectors "text_visible" and "text_infrared" of one pair of images, on the host.
 
+        A backend without a language model knows words only from the training prompts; what a user says is
+        then put into the words of the prompt that stands for the same degradation.
+
         Args:
           text: what is wrong with the two, in a user's words.
           task_visible, task_infrared: a task's name, such as "HZ", in place of what the words say.
@@ -244,6 +249,8 @@ class Lure(nn.Module):
         """
         encode = encoder or make_encoder(self.text_backend, split_sr=self.split_sr)
         routed = route(text, task_visible=task_visible, task_infrared=task_infrared, split_sr=self.split_sr)
+        if self.text_backend not in UNDERSTANDING:
+            routed = in_known_words(routed, split_sr=self.split_sr)
         visible, infrared = encode(routed)
         return {"text_visible": visible, "text_infrared": infrared}
 
