@@ -114,21 +114,25 @@ def released_model() -> ConfigDict:
 
 
 def lite_model() -> ConfigDict:
-    """Return the released network's fields with small values, and the size it works on."""
-    model = released_model()
+    """Return the released dehaze network's fields with small values, and what is done around it."""
+    model = ConfigDict()
     model.name = "iassf_lite"
     model.embed_dims = (16, 24, 32, 24, 16)
     model.depths = (1, 2, 4, 2, 1)
     model.num_heads = (2, 2, 2, 1, 1)
     model.attn_ratios = (0.0, 0.5, 0.5, 0.0, 0.0)
     model.mlp_ratios = (2.0, 2.0, 2.0, 2.0, 2.0)
+    model.prompt_heads = 2
     model.prompt_size = 32
-    model.fusion_width = 8
-    model.fusion_prompt_size = 32
-    model.num_fusion_blocks = 3
-    model.working_side = 128  # longer side of the reduced image that is restored, pixels
+    model.num_prompts = 5
+    model.window = 8
+    model.working_side = 64  # longer side of the reduced image that is restored, pixels
     model.guide_size = 7  # side of the windows in which gains and offsets are fitted, reduced pixels
     model.guide_epsilon = 1e-5  # variance of the hazy image below which a window counts as flat
+    model.complement = 0.0  # share of the darker source that is added to the brighter; training aims at 0
+    model.sharpening = 0.0  # share of the fused image's finest detail that is added to it; likewise
+    model.dtype = "float32"
+    model.remat = False
     return model
 
 

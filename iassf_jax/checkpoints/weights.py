@@ -82,7 +82,8 @@ def save_weights(
         "info": json.dumps(dict(info or {})),
     }
     with written_aside(path, error=CheckpointError) as aside:
-        safetensors.numpy.save_file(arrays, str(aside), metadata=metadata)
+        # save_file would make a file that only its owner can read.
+        aside.write_bytes(safetensors.numpy.save(arrays, metadata=metadata))
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -7,13 +7,16 @@ Of a run the newest checkpoint is taken, with the running mean of the parameters
 """
 
 import argparse
+import ast
 from pathlib import Path
+from typing import Any
 
+from flax.traverse_util import flatten_dict
 from rich.console import Console
 
 from iassf_jax.checkpoints.sources import load_pretrained
 from iassf_jax.checkpoints.torch_import import export_torch
-from iassf_jax.checkpoints.weights import DTYPES, save_weights
+from iassf_jax.checkpoints.weights import DTYPES, check_parameters, save_weights
 from iassf_jax.cli.outputs import refuse_existing
 from iassf_jax.core.errors import CheckpointError, InputError
 
@@ -28,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--info", action="append", default=[], metavar="KEY=TEXT", help="stored with a .safetensors file"
     )
+    parser.add_argument(
+        "--field",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a field of the network that has no part in its parameters, such as sharpening=0.3",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
 
 
@@ -35,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """Load, convert, write; 0 when the file is written."""
     refuse_existing(args.output, overwrite=args.overwrite)
     model, variables = load_pretrained(args.weights)
+    model = _with_fields(model, variables, args.field)
     if args.output.suffix == ".safetensors":
         info = dict(_pair(text) for text in args.info)
         save_weights(args.output, model=model, variables=variables, info=info, dtype=args.dtype)
@@ -49,8 +60,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _with_fields(model: dict[str, Any], variables: Any, fields: list[str]) -> dict[str, Any]:
+    """Return the description with other fields; the parameters must still fit."""
+    if not fields:
+        return model
+    changed = dict(model)
+    for text in fields:
+        name, value = _pair(text, option="--field")
+        try:
+            changed[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            changed[name] = value
+    check_parameters(changed, flatten_dict(variables), name=f"--field {', '.join(fields)}")
+    return changed
+
+
+def _pair(text: str, *, option: str = "--info") -> tuple[str, str]:
     key, separator, value = text.partition("=")
     if not (key and separator):
-        raise InputError(f"--info {text}: expected KEY=TEXT")
+        raise InputError(f"{option} {text}: expected NAME=VALUE")
     return key, value

@@ -1,43 +1,57 @@
-"""IASSF for laptops: the released network on a reduced image, its result carried to full size by the pixels.
+"""IASSF for laptops: the released dehaze network on a reduced image, the result carried to full size by pixels.
 
 Haze varies slowly and acts on every pixel as a gain and an offset, I = J t + A (1 - t). So the network
 restores a reduced copy, the gains and offsets between that copy before and after are fitted in small windows
 (the fast guided filter of He and Sun, 2015), and enlarged they restore the full image with all its detail.
-What the fused image should be is the larger of restored and infrared (the loss's aim); the network's
-departure from it is smooth, and is enlarged as well.
+What the fused image should be is known at full size, pixel by pixel: the larger of restored and infrared, at
+which the loss aims. A fusion network on the reduced image only took it away from there, as
+benchmarks/experiments.md shows, so there is none; two fields say how much of the darker source and how much
+sharpness are added.
 """
 
+import dataclasses
 from typing import ClassVar
 
 import jax.numpy as jnp
+from flax import linen as nn
 from jaxtyping import Array, Float
 
 from iassf_jax.core.errors import ConfigError
-from iassf_jax.models.iassf_released import IassfReleased, Image
+from iassf_jax.models.iassf_released import DehazeNetwork, Image, check_dtype
 from iassf_jax.models.inputs import SMALLEST_SIDE, check_inputs
-from iassf_jax.ops import box_mean, downscale_area, resize_bilinear
+from iassf_jax.ops import box_mean, depthwise_conv, downscale_area, resize_bilinear
 
 _MULTIPLE = 4  # of the reduced sides, so that the network pads nothing
+_BINOMIAL = (0.0625, 0.25, 0.375, 0.25, 0.0625)  # a Gaussian of one pixel
 
 
-class IassfLite(IassfReleased):
-    """The fields and parameters of `IassfReleased`, with small defaults, and the size it works on."""
+class IassfLite(nn.Module):
+    """The dehaze fields of `IassfReleased`, with small defaults, and what is done around that network."""
 
     embed_dims: tuple[int, ...] = (16, 24, 32, 24, 16)
     depths: tuple[int, ...] = (1, 2, 4, 2, 1)
     num_heads: tuple[int, ...] = (2, 2, 2, 1, 1)
     attn_ratios: tuple[float, ...] = (0.0, 0.5, 0.5, 0.0, 0.0)
     mlp_ratios: tuple[float, ...] = (2.0, 2.0, 2.0, 2.0, 2.0)
+    prompt_heads: int = 2
     prompt_size: int = 32
-    fusion_width: int = 8
-    fusion_prompt_size: int = 32
-    num_fusion_blocks: int = 3
-    working_side: int = 128  # longer side of the reduced image, pixels; smaller images stay as they are
+    num_prompts: int = 5
+    window: int = 8
+    working_side: int = 64  # longer side of the reduced image, pixels; smaller images stay as they are
     guide_size: int = 7  # side of the windows of the fit, reduced pixels
     guide_epsilon: float = 1e-5  # variance of the hazy image below which a window counts as flat
+    complement: float = 0.0  # share of the darker of restored and infrared that is added to the brighter
+    sharpening: float = 0.0  # share of the finest detail of the fused image that is added to it
+    dtype: str = "float32"  # of the computation; parameters, norms, softmax and density stay float32
+    remat: bool = False
 
     bytes_per_pixel: ClassVar[int] = 250  # temporaries of a forward pass; the network itself sees few pixels
 
+    def __post_init__(self):
+        check_dtype(self.dtype)
+        super().__post_init__()
+
+    @nn.compact
     def __call__(
         self,
         hazy: Image,
@@ -45,7 +59,11 @@ class IassfLite(IassfReleased):
         *,
         haze_density: Float[Array, "bd hd wd"] | None = None,
     ) -> dict[str, Array]:
-        """Restore and fuse, see `IassfReleased`; the intermediates are those of the reduced image.
+        """Restore and fuse, with the arguments of `IassfReleased`.
+
+        Returns:
+          "fused" and "restored" in about [0,1] (not clipped), "haze_density", and the intermediates of the
+          reduced image under "dehaze/..." in the network's own range.
 
         Raises:
           ConfigError: the reduced image would be smaller than a network can take.
@@ -58,15 +76,25 @@ class IassfLite(IassfReleased):
         working = working_size(size, self.working_side)
         small_hazy, small_infrared = downscale_area(hazy, working), downscale_area(infrared, working)
         density = None if haze_density is None else downscale_area(haze_density[..., None], working)[..., 0]
-        outputs = super().__call__(small_hazy, small_infrared, haze_density=density)
+        small_restored, _, taps = self._dehaze_network()(
+            2.0 * small_hazy - 1.0, 2.0 * small_infrared - 1.0, density
+        )
         gain, offset = local_gain(
-            small_hazy, outputs["restored"], size=self.guide_size, epsilon=self.guide_epsilon
+            small_hazy, 0.5 * (small_restored + 1.0), size=self.guide_size, epsilon=self.guide_epsilon
         )
         restored = _enlarge(gain, size) * hazy + _enlarge(offset, size)
-        departure = outputs["fused"] - jnp.maximum(outputs["restored"], small_infrared)
-        fused = jnp.maximum(restored, infrared) + _enlarge(departure, size)
-        full_density = _enlarge(outputs["haze_density"][..., None], size)[..., 0]
-        return {**outputs, "restored": restored, "fused": fused, "haze_density": full_density}
+        return {
+            "fused": fuse(restored, infrared, complement=self.complement, sharpening=self.sharpening),
+            "restored": restored,
+            "haze_density": _enlarge(taps["density"][..., None], size)[..., 0],
+            **{f"dehaze/{name}": tap for name, tap in taps.items()},
+        }
+
+    def _dehaze_network(self) -> nn.Module:
+        own = {field.name for field in dataclasses.fields(self)} - {"parent", "name", "dtype"}
+        shared = [field.name for field in dataclasses.fields(DehazeNetwork) if field.name in own]
+        fields = {name: getattr(self, name) for name in shared}
+        return DehazeNetwork(**fields, dtype=jnp.dtype(self.dtype), name="dehaze")
 
 
 def working_size(size: tuple[int, ...], side: int) -> tuple[int, int]:
@@ -92,6 +120,26 @@ def local_gain(
     slope = covariance / (jnp.maximum(variance, 0.0) + epsilon)
     gain = box_mean(slope, size)
     return gain, box_mean(mean_y - slope * mean_x, size) - gain * centre
+
+
+def fuse(restored: Image, infrared: Image, *, complement: float, sharpening: float) -> Image:
+    """Return the larger of two images in [0,1], with a share of the smaller one and of its finest detail.
+
+    The smaller one is added without its mean, which keeps the brightness.
+    """
+    fused = jnp.maximum(restored, infrared)
+    if complement:
+        other = jnp.minimum(restored, infrared)
+        fused = fused + complement * (other - other.mean(axis=(1, 2), keepdims=True))
+    if sharpening:
+        fused = fused + sharpening * (fused - _blur(fused))
+    return fused
+
+
+def _blur(x: Image) -> Image:
+    taps = jnp.asarray(_BINOMIAL, jnp.float32)
+    kernel = jnp.broadcast_to((taps[:, None] * taps[None, :])[..., None], (5, 5, x.shape[3]))
+    return depthwise_conv(x, kernel, padding="reflect")
 
 
 def _enlarge(x: Float[Array, "b h w c"], size: tuple[int, ...]) -> Float[Array, "b H W c"]:

@@ -56,8 +56,7 @@ class IassfReleased(nn.Module):
     remat: bool = False  # recompute blocks in the backward pass: less memory, a third more time
 
     def __post_init__(self):
-        if self.dtype not in DTYPES:
-            raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
+        check_dtype(self.dtype)
         super().__post_init__()
 
     @nn.compact
@@ -272,6 +271,16 @@ class PromptGenerationAndEmbedding(nn.Module):
             "peb_1x1": taps["1x1"],
             "peb_out": embedded,
         }
+
+
+def check_dtype(dtype: str) -> None:
+    """Check the name of a type to compute in.
+
+    Raises:
+      ConfigError: it is none of `DTYPES`.
+    """
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
 
 
 def released_density(feature: Float[Array, "b h w c"]) -> Float[Array, "b h w"]:

@@ -117,7 +117,22 @@ def test_weights_are_written_small_and_with_what_is_said_of_them(released, tmp_p
     )
     np.testing.assert_array_equal(half, full.astype(np.float16).astype(np.float32))
     assert main(["export-weights", *words, "--overwrite", "--info", "nothing"]) == 2
-    assert "expected KEY=TEXT" in capsys.readouterr().err
+    assert "expected NAME=VALUE" in capsys.readouterr().err
+
+
+def test_fields_without_a_part_in_the_parameters_can_be_set(released, tmp_path, capsys):
+    changed = tmp_path / "changed.safetensors"
+    words = ["export-weights", "--weights", str(released), "--output", str(changed)]
+    assert main([*words, "--field", "remat=True", "--field", "dtype=bfloat16"]) == 0
+    model = load_pretrained(changed)[0]
+    assert model == load_pretrained(released)[0] | {"remat": True, "dtype": "bfloat16"}
+    for field, error in (
+        ("sharpness=1", "sharpness"),
+        ("num_prompts=2", "does not fit the network"),
+        ("remat", "expected NAME=VALUE"),
+    ):
+        assert main([*words, "--overwrite", "--field", field]) == 2
+        assert error in capsys.readouterr().err
 
 
 def test_info_lists_versions_devices_and_networks(capsys, monkeypatch):

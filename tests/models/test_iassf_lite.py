@@ -7,17 +7,14 @@ import pytest
 
 from iassf_jax import models
 from iassf_jax.core.errors import ConfigError, InputError
-from iassf_jax.models.iassf_lite import local_gain, working_size
+from iassf_jax.models.iassf_lite import fuse, local_gain, working_size
 
 FIELDS = {
     "embed_dims": (8, 8, 8, 8, 8),
     "depths": (1, 1, 1, 1, 1),
     "num_heads": (1, 1, 1, 1, 1),
     "prompt_size": 8,
-    "fusion_prompt_size": 8,
     "num_prompts": 2,
-    "num_fusion_blocks": 1,
-    "fusion_width": 4,
 }
 KEY = jax.random.key(0)
 
@@ -38,13 +35,14 @@ def test_outputs_have_the_full_size_and_intermediates_the_working_size(lite):
     assert outputs["dehaze/out"].shape[1:3] == (20, 32)
 
 
-def test_parameters_are_those_of_the_released_network(lite):
+def test_parameters_are_those_of_the_released_dehaze_network(lite):
     model, variables, hazy, infrared, _ = lite
-    released = models.create("iassf_released", **FIELDS | {
+    released = models.create("iassf_released", num_fusion_blocks=1, **FIELDS | {
         name: getattr(model, name) for name in ("attn_ratios", "mlp_ratios")
     })  # fmt: skip
-    shapes = jax.eval_shape(released.init, KEY, hazy, infrared)
-    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, shapes)
+    shapes = jax.eval_shape(released.init, KEY, hazy, infrared)["params"]["dehaze"]
+    assert set(variables["params"]) == {"dehaze"}
+    assert jax.tree.map(jnp.shape, variables["params"]["dehaze"]) == jax.tree.map(jnp.shape, shapes)
 
 
 def test_gradients_reach_every_part(lite):
@@ -54,10 +52,22 @@ def test_gradients_reach_every_part(lite):
         outputs = model.apply(variables, hazy, infrared)
         return outputs["fused"].mean() + (outputs["restored"] ** 2).mean()
 
-    grads = jax.jit(jax.grad(loss))(variables)["params"]
-    for network in ("dehaze", "fusion"):
-        assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads[network]))
-        assert any(np.abs(g).max() > 0 for g in jax.tree.leaves(grads[network]))
+    grads = jax.jit(jax.grad(loss))(variables)["params"]["dehaze"]
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+    still = {name for name, part in grads.items() if not any(np.abs(g).max() for g in jax.tree.leaves(part))}
+    assert still == {"conv24_3"}  # makes the infrared image of the released fusion network, absent here
+
+
+def test_the_fused_image_is_the_larger_source_with_what_the_fields_add(rng):
+    a, b = (jnp.asarray(rng.uniform(size=(2, 12, 14, 3)), jnp.float32) for _ in range(2))
+    larger, smaller = np.maximum(a, b), np.minimum(a, b)
+    np.testing.assert_array_equal(fuse(a, b, complement=0.0, sharpening=0.0), larger)
+    added = np.asarray(fuse(a, b, complement=0.25, sharpening=0.0)) - larger
+    np.testing.assert_allclose(added, 0.25 * (smaller - smaller.mean(axis=(1, 2), keepdims=True)), atol=1e-6)
+    flat = jnp.full((1, 12, 14, 3), 0.4)
+    np.testing.assert_allclose(fuse(flat, flat, complement=0.3, sharpening=0.7), 0.4, atol=1e-6)
+    waves = jnp.asarray((-1.0) ** np.arange(14), jnp.float32)[None, None, :, None] * jnp.ones((1, 12, 1, 3))
+    np.testing.assert_allclose(fuse(waves, waves, complement=0.0, sharpening=0.5), 1.5 * waves, atol=1e-6)
 
 
 def test_a_gain_and_an_offset_are_found_exactly(rng):
