@@ -1,4 +1,4 @@
-"""IASSF for laptops: the released dehaze network on a reduced image, the result carried to full size by pixels.
+"""IASSF for laptops: the released dehaze network on a reduced image, carried to full size by the pixels.
 
 Haze varies slowly and acts on every pixel as a gain and an offset, I = J t + A (1 - t). So the network
 restores a reduced copy, the gains and offsets between that copy before and after are fitted in small windows
