@@ -1,4 +1,4 @@
-"""`iassf_lite` on two CPU cores: a network for laptops, trained on several kinds of haze made while it trains.
+"""`iassf_lite` on two CPU cores: a network for laptops, trained on several kinds of haze.
 
     iassf train --config configs/lite.py --workdir runs/lite --config.data.train=DATA/train \\
         --config.data.val=DATA/val
