@@ -11,7 +11,7 @@ from iassf_jax.core.errors import ConfigError, TrainingError
 from iassf_jax.sweeps import worker
 from iassf_jax.sweeps.folders import DIVERGED, FINISHED, read_status
 from iassf_jax.sweeps.population import train_population
-from iassf_jax.sweeps.stacked import check_members
+from iassf_jax.sweeps.stacked import StackedProgram, check_members
 from iassf_jax.training import run_training
 
 ALONE = ("alpha=3.0", "seed=5", "optimizer.learning_rate=3e-3", "optimizer.weight_decay=0.1")
@@ -23,11 +23,26 @@ def lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_each_member_is_its_own_run(make_config, tmp_path, silent):
+@pytest.fixture
+def compiled(monkeypatch):
+    """The programs of populations, as they are compiled."""
+    programs, compile_one = [], StackedProgram._compile
+
+    def counting(self, shared):
+        programs.append(compile_one(self, shared))
+        return programs[-1]
+
+    monkeypatch.setattr(StackedProgram, "_compile", counting)
+    return programs
+
+
+def test_each_member_is_its_own_run(make_config, tmp_path, silent, compiled):
     members = [("alpha=1.0",), ("seed=5",), DIVERGING, ALONE]
     configs = [make_config(*SHORT, *words) for words in members]
     folders = [tmp_path / str(index) for index in range(len(configs))]
     results = train_population(configs, folders, console=silent)
+    # Neither alpha, nor seeds, rates or decay compile another program.
+    assert [program._cache_size() for program in compiled] == [1]
     alone = run_training(configs[3], tmp_path / "alone", console=silent)
 
     for found, expected in zip(lines(folders[3]), lines(tmp_path / "alone"), strict=True):
