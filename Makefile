@@ -26,7 +26,7 @@ demo: $(VENV)/.ready
 	$(BIN)/iassf demo --output demo_output --overwrite
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -212,6 +212,12 @@ class _Run:
                 return None
             if validation.pictures:
                 log.pictures(step, validation.pictures)
-            return validation.metrics
+            return {**validation.metrics, **self._overall(validator, params)}
 
         return evaluate
+
+    def _overall(self, validator: LocalValidator, params: Any) -> dict[str, float]:
+        """Return what a task has to say of all validation scenes together; each process has but a share."""
+        if not hasattr(self.task, "overall") or self.mesh.is_multi_process:
+            return {}
+        return self.task.overall(validator.parameters(params), self._examples())

@@ -23,7 +23,11 @@ Images = Mapping[str, Any]
 
 @runtime_checkable
 class Task(Objective, Protocol):
-    """See the module."""
+    """See the module.
+
+    A task may also have `overall(params, examples) -> dict[str, float]`: numbers of a validation that are no
+    means over its scenes, such as the accuracy of a probe.
+    """
 
     makes_hazy: bool  # "visible_hazy" is made on the device and not read from files
 
