@@ -19,6 +19,7 @@ LAYERS = (
     "training",
     "sweeps",
     "report",
+    "reproduce",
     "cli",
 )
 RANK = {name: i for i, layer in enumerate(LAYERS) for name in ([layer] if isinstance(layer, str) else layer)}

@@ -1,23 +1,20 @@
-"""What `iassf evaluate` leaves behind: images, files of results, tables on the terminal."""
+"""What `iassf evaluate` shows: images, and tables on the terminal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.images import write_image
-from iassf_jax.evaluation import baselines, tables
+from iassf_jax.evaluation import baselines
 from iassf_jax.evaluation.evaluate import Evaluation, Pictures
 from iassf_jax.evaluation.scenes import Scene
 from iassf_jax.metrics import METRICS
 from iassf_jax.metrics.folders import Measurements
 from iassf_jax.metrics.report import rank, shown, summaries
 
-FILES = ("per_image.csv", "restored.csv", "summary.json", "tables.md")
 KINDS = ("fused", "restored", "haze", "hazy", "baselines")
 _STYLES = {1: "bold green", 2: "underline"}
 _ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
@@ -33,21 +30,6 @@ def image_writer(output: Path, kinds: tuple[str, ...]) -> Callable[[Scene, Pictu
                 write_image(output / kind / folder / f"{scene.name}.png", image)
 
     return write
-
-
-def write_results(
-    folder: Path, evaluation: Evaluation, settings: Mapping[str, Any], models: Mapping[str, str]
-) -> None:
-    """Write `FILES`; see `tables.summary_json` for the arguments."""
-    contents = (
-        tables.images_csv(evaluation, "fusion"),
-        tables.images_csv(evaluation, "restoration"),
-        tables.summary_json(evaluation, settings, models),
-        tables.tables_markdown(evaluation),
-    )
-    for name, content in zip(FILES, contents, strict=True):
-        with written_aside(folder / name) as path:
-            path.write_text(content, encoding="utf-8")
 
 
 def print_results(console: Console, evaluation: Evaluation, folder: Path) -> None:

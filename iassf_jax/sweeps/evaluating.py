@@ -22,17 +22,15 @@ import jax
 from data_pipelines.decode import ImageError
 from iassf_jax import models
 from iassf_jax.checkpoints.sources import load_pretrained
-from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.errors import InputError
 from iassf_jax.core.images import write_image
-from iassf_jax.evaluation import tables
 from iassf_jax.evaluation.evaluate import Evaluation, Options, Pictures, evaluate_places
+from iassf_jax.evaluation.outputs import SUMMARY, write_results
 from iassf_jax.evaluation.scenes import Scene, SceneHaze, list_places
 from iassf_jax.inference import Fuser
 from iassf_jax.metrics import Models, load_ma_model
 
 FOLDER = "evaluations"
-_SUMMARY = "summary.json"  # written last: with it an evaluation is complete
 
 Request = Mapping[str, Any]
 
@@ -44,7 +42,7 @@ def evaluation_folder(folder: Path, name: str) -> Path:
 
 def is_evaluated(folder: Path, name: str, request: Request) -> bool:
     """Whether the evaluation is there and was made as it is asked for."""
-    path = evaluation_folder(folder, name) / _SUMMARY
+    path = evaluation_folder(folder, name) / SUMMARY
     if not path.exists():
         return False
     return json.loads(path.read_text(encoding="utf-8"))["settings"].get("request") == _plain(request)
@@ -71,8 +69,10 @@ def evaluate_run(
         settings = {"weights": str(weights or folder), "model": _plain(description), **_plain(request)}
         settings["request"] = _plain(request)
         evaluation = _evaluate(models.create(description), variables, description["name"], request, output)
-        _write(output, evaluation, settings, request)
-    return _means(output / _SUMMARY)
+        write_results(
+            output, evaluation, settings, {"ma": request["ma_model"]} if request["ma_model"] else {}
+        )
+    return _means(output / SUMMARY)
 
 
 def _evaluate(model: Any, variables: Any, method: str, request: Request, output: Path) -> Evaluation:
@@ -105,19 +105,6 @@ def _image_writer(output: Path, kinds: Sequence[str]) -> Callable[[Scene, Pictur
             write_image(output / kind / f"{scene.name}.png", pictures[kind])
 
     return write
-
-
-def _write(output: Path, evaluation: Evaluation, settings: Mapping[str, Any], request: Request) -> None:
-    named = {"ma": request["ma_model"]} if request["ma_model"] else {}
-    contents = {
-        "per_image.csv": tables.images_csv(evaluation, "fusion"),
-        "restored.csv": tables.images_csv(evaluation, "restoration"),
-        "tables.md": tables.tables_markdown(evaluation),
-        _SUMMARY: tables.summary_json(evaluation, settings, named),
-    }
-    for name, content in contents.items():
-        with written_aside(output / name) as path:
-            path.write_text(content, encoding="utf-8")
 
 
 def _means(summary: Path) -> dict[str, float]:
