@@ -197,13 +197,14 @@ def _conditions(args: argparse.Namespace, budget: Budget, test: str, first: Path
         return {"weights": args.weights, **tested}
     config = read_config(first)
     data, model = config.data, config.model
+    width = [f"{model.channels} channels"] if "channels" in model else []
     words = (word.removeprefix("config.").partition("=") for word in args.overrides)
     return {
         "budget": budget.name,
         "seeds": ", ".join(map(str, budget.seeds)),
         "trained on": data.train,
         "training": f"{config.steps} steps of {data.batch_size} crops of {data.crop} pixels",
-        "network": f"{model.name}, {model.channels} channels, {model.dtype}",
+        "network": ", ".join([model.name, *width, model.dtype]),
         **tested,
         **{f"changed: {key}": value for key, _, value in words},
     }

@@ -135,12 +135,15 @@ def bubbles(
     figure = _figure(6.4, 4.4)
     axes = figure.subplots()
     largest = max(own + pools for _, _, _, own, pools in points)
+    middle = (min(flops for _, flops, *_ in points) + max(flops for _, flops, *_ in points)) / 2e9
     for (label, flops, value, own, pools), colour in zip(points, itertools.cycle(COLOURS), strict=False):
         x = flops / 1e9
         for count, alpha in ((own + pools, 0.25), (own, 0.8)):
             axes.scatter([x], [value], s=1600 * count / largest, color=colour, alpha=alpha, linewidths=0)
         text = f"{label}: {own / 1e6:.2f} M" + (f" + {pools / 1e6:.2f} M in prompts" if pools else "")
-        axes.annotate(text, (x, value), xytext=(6, 10), textcoords="offset points", fontsize=7)
+        # Names point inwards, so that long ones stay in the figure.
+        shift, side = (6, "left") if x <= middle else (-6, "right")
+        axes.annotate(text, (x, value), xytext=(shift, 10), ha=side, textcoords="offset points", fontsize=7)
     axes.margins(0.25)
     axes.set_xlabel(f"GFLOPs at {size}")
     axes.set_ylabel(METRICS[metric].title + _ARROWS[METRICS[metric].direction])

@@ -85,7 +85,7 @@ def reference_outputs(variables, hazy, infrared, *, stages: int = 2, haze=None) 
     }
 
 
-@pytest.mark.parametrize("num_fusion_blocks", [1, 3, 5, 7])
+@pytest.mark.parametrize("num_fusion_blocks", [1, 3, pytest.param(5, marks=pytest.mark.slow), 7])
 def test_agrees_with_the_reference_for_every_number_of_fusion_blocks(num_fusion_blocks):
     variables = network(num_fusion_blocks)[1]
     size = (40, 48) if num_fusion_blocks == 7 else SIZE

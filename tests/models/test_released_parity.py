@@ -63,8 +63,8 @@ def ours(outputs, name: str) -> np.ndarray:
     [
         "smallA_64x64",
         "smallA_72x88",
-        "smallA_batch2_64x64",
         "full_64x64",
+        pytest.param("smallA_batch2_64x64", marks=SLOW),
         pytest.param("smallA_68x76", marks=SLOW),
         pytest.param("full_72x88", marks=SLOW),
         pytest.param("full_256x256", marks=SLOW),

@@ -24,6 +24,7 @@ SMALL = {
     "tf_blocks": (1, 1, 1, 1, 1),
     "num_fusion_blocks": 1,
     "num_prompts": 2,
+    "tf_kind": "block",
     "prompt_size": 8,
 }
 # One resolution instead of four: tracing LURE's takes longest.
