@@ -97,6 +97,7 @@ def _losses(folder: Path) -> dict[tuple[int, str], float]:
 def _options(args: argparse.Namespace, data: Path) -> list[str]:
     options = {"steps": args.steps, "data.train": data / "train", "data.val": "", "eval_every": 0}
     options |= {"images_every": 0, "log_every": 1, "checkpoint_every": args.steps, "mesh.data": 1}
+    options |= {"optimizer.warmup_steps": args.steps // 5}  # those of the configuration may be too many
     return [f"--config.{name}={value}" for name, value in options.items()]
 
 
