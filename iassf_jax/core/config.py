@@ -7,7 +7,6 @@ is read as that option's type.
 
 import ast
 import difflib
-import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 from ml_collections import ConfigDict, FieldReference
 
 from iassf_jax.core.errors import ConfigError
+from iassf_jax.core.python_files import packaged_folder, use_file
 
 _OVERRIDE = re.compile(r"^(?:--)?config\.([^=]+)=(.*)$", re.DOTALL)
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -71,7 +71,7 @@ def _find(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if path.is_file():
         return path
-    folder = _installed_folder()
+    folder = packaged_folder("configs")
     packaged = folder / path.with_suffix(".py").name
     if path.parent.name in ("", "configs") and packaged.is_file():
         return packaged
@@ -82,25 +82,14 @@ def _find(path_or_name: str | Path) -> Path:
     )
 
 
-def _installed_folder() -> Path:
-    spec = importlib.util.find_spec("configs")
-    assert spec is not None and spec.submodule_search_locations
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
 def _read(path: Path) -> ConfigDict:
-    spec = importlib.util.spec_from_file_location(f"iassf_config_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} is not a Python file: a configuration is a .py file with get_config()")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        config = module.get_config()
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ConfigError(
-            f"{path} cannot be used as a configuration ({reason}); it needs get_config()"
-        ) from error
+    config = use_file(
+        path,
+        lambda module: module.get_config(),
+        kind="config",
+        problem="cannot be used as a configuration ({reason}); it needs get_config()",
+        hint=": a configuration is a .py file with get_config()",
+    )
     if not isinstance(config, ConfigDict):
         raise ConfigError(f"get_config() of {path} returned {type(config).__name__}, expected a ConfigDict")
     return config

@@ -121,6 +121,11 @@ class _Collected:
             self._fuse(example, condition, clean)
 
     def results(self) -> DegradedEvaluation:
+        """Return what the scenes so far gave.
+
+        Raises:
+          InputError: there were none.
+        """
         if not self._names:
             raise InputError("there are no scenes to evaluate")
         features, kinds, infrared, scenes = (list(column) for column in zip(*self._latents, strict=True))

@@ -1,11 +1,11 @@
 """How much is spent on a table: the configuration of its runs, and how many there are."""
 
 import dataclasses
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 from iassf_jax.core.errors import ConfigError
+from iassf_jax.core.python_files import packaged_folder, use_file
 
 NAMES = ("smoke", "small", "paper")
 
@@ -30,24 +30,19 @@ def load_budget(name: str) -> Budget:
     """
     path = Path(name)
     if not path.is_file():
-        spec = importlib.util.find_spec("configs.budgets")
-        assert spec is not None and spec.submodule_search_locations
-        path = Path(next(iter(spec.submodule_search_locations))) / f"{name}.py"
+        path = packaged_folder("configs.budgets") / f"{name}.py"
     if not path.is_file():
         raise ConfigError(f"--budget {name}: expected one of {', '.join(NAMES)}, or a Python file")
     return Budget(path.stem, path, **_values(path))
 
 
 def _values(path: Path) -> dict[str, Any]:
-    spec = importlib.util.spec_from_file_location(f"iassf_budget_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        values = dict(module.get_budget())
-    except Exception as error:
-        raise ConfigError(f"{path} cannot be used as a budget: {type(error).__name__}: {error}") from error
+    values = use_file(
+        path,
+        lambda module: dict(module.get_budget()),
+        kind="budget",
+        problem="cannot be used as a budget: {reason}",
+    )
     expected = {field.name for field in dataclasses.fields(Budget)} - {"name", "file"}
     if set(values) != expected:
         raise ConfigError(f"get_budget() of {path} gives {sorted(values)}; expected {sorted(expected)}")

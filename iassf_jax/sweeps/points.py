@@ -6,18 +6,17 @@ A sweep file is a configuration file that also has `get_points()`, a generator o
 
 import ast
 import dataclasses
-import importlib.util
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from iassf_jax.core.config import load_config
 from iassf_jax.core.errors import ConfigError
+from iassf_jax.core.python_files import packaged_folder, use_file
 
 Overrides = dict[str, Any]
 
@@ -112,9 +111,7 @@ def _find(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if path.is_file():
         return path
-    spec = importlib.util.find_spec("configs.sweeps")
-    assert spec is not None and spec.submodule_search_locations
-    folder = Path(next(iter(spec.submodule_search_locations)))
+    folder = packaged_folder("configs.sweeps")
     packaged = folder / path.with_suffix(".py").name
     if path.parent.as_posix() in (".", "sweeps", "configs/sweeps") and packaged.is_file():
         return packaged
@@ -123,22 +120,12 @@ def _find(path_or_name: str | Path) -> Path:
 
 
 def _points_of(path: Path) -> list[Overrides]:
-    module = _import(path)
+    module = use_file(
+        path, lambda module: module, kind="sweep", problem="cannot be used as a sweep: {reason}"
+    )
     if not hasattr(module, "get_points"):
         raise ConfigError(f"{path} is no sweep: it has no get_points(), which yields overrides")
     points = [dict(point) for point in module.get_points()]
     if not points:
         raise ConfigError(f"get_points() of {path} yields nothing")
     return points
-
-
-def _import(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"iassf_sweep_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ConfigError(f"{path} cannot be used as a sweep: {type(error).__name__}: {error}") from error
-    return module
