@@ -85,17 +85,24 @@ class DegradedPrograms:
 
     def fuse(self, visible: Colour, infrared: UInt8[np.ndarray, "h w 1"], said: Condition) -> Colour:
         """Return the fused image of a pair of which `said` is said."""
-        sentences = [self._vector(kind)[None] for kind in (said.visible, said.infrared)]
-        fused, finite = jax.device_get(self._fuse(self._variables, visible[None], infrared[None], *sentences))
-        check_finite(finite)
-        return fused[0]
+        kinds = (said.visible, said.infrared)
+        return self._fused_by(self._fuse, self._variables, visible, infrared, kinds)
 
     def fuse_by_rule(self, visible: Colour, infrared: UInt8[np.ndarray, "h w 1"]) -> Colour:
         """Return what the rule alone makes of a pair with nothing wrong."""
-        sentence = self._vector(CLEAN)[None]
-        fused, finite = jax.device_get(
-            self._fuse_by_rule(self._rule_variables, visible[None], infrared[None], sentence, sentence)
-        )
+        kinds = (CLEAN, CLEAN)
+        return self._fused_by(self._fuse_by_rule, self._rule_variables, visible, infrared, kinds)
+
+    def _fused_by(
+        self,
+        program: Any,
+        variables: Any,
+        visible: Colour,
+        infrared: UInt8[np.ndarray, "h w 1"],
+        kinds: tuple[str, str],
+    ) -> Colour:
+        sentences = [self._vector(kind)[None] for kind in kinds]
+        fused, finite = jax.device_get(program(variables, visible[None], infrared[None], *sentences))
         check_finite(finite)
         return fused[0]
 

@@ -17,7 +17,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from iassf_jax.core.errors import ConfigError
-from iassf_jax.models.iassf_released import DehazeNetwork, Image, check_dtype
+from iassf_jax.models.iassf_released import DehazeNetwork, Image, check_dtype, to_unit_range
 from iassf_jax.models.inputs import SMALLEST_SIDE, check_inputs
 from iassf_jax.ops import box_mean, depthwise_conv, downscale_area, resize_bilinear
 
@@ -80,7 +80,7 @@ class IassfLite(nn.Module):
             2.0 * small_hazy - 1.0, 2.0 * small_infrared - 1.0, density
         )
         gain, offset = local_gain(
-            small_hazy, 0.5 * (small_restored + 1.0), size=self.guide_size, epsilon=self.guide_epsilon
+            small_hazy, to_unit_range(small_restored), size=self.guide_size, epsilon=self.guide_epsilon
         )
         restored = _enlarge(gain, size) * hazy + _enlarge(offset, size)
         return {

@@ -92,8 +92,8 @@ class IassfReleased(nn.Module):
             f"fusion/{k}": v for k, v in fusion_taps.items()
         }
         return {
-            "fused": crop(_to_unit_range(fused), size),
-            "restored": crop(_to_unit_range(restored), size),
+            "fused": crop(to_unit_range(fused), size),
+            "restored": crop(to_unit_range(restored), size),
             "haze_density": crop(dehaze_taps["density"][..., None], size)[..., 0],
             **taps,
         }
@@ -288,7 +288,8 @@ def released_density(feature: Float[Array, "b h w c"]) -> Float[Array, "b h w"]:
     return estimate_haze_density(feature, box=60, divide_by_airlight=False, quantise=True, clip=False)
 
 
-def _to_unit_range(image: Image) -> Image:
+def to_unit_range(image: Image) -> Image:
+    """Return an image of the networks' range [-1,1] in [0,1]."""
     return 0.5 * (image + 1.0)
 
 
