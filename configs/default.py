@@ -85,7 +85,7 @@ def iassf_model() -> ConfigDict:
     model.fusion_prompt_source = "restored"  # prompt from the "restored" or the "encoded" visible feature
     model.prompt_chain = False  # each prompt from the one before; from the first one otherwise
     # Experiments and machine.
-    model.ablation = "none"  # what is taken away, see models/iassf.py
+    model.ablation = "none"  # what is taken away, see models/ablations.py
     model.dtype = "float32"  # of the computation: "float32" or "bfloat16"
     model.remat = False  # recompute blocks in the backward pass: less memory, a third more time
     return model
@@ -108,6 +108,7 @@ def released_model() -> ConfigDict:
     model.num_prompts = 5  # prompts in each pool
     model.num_fusion_blocks = 5  # M, odd: 1, 3, 5 or 7
     model.window = 8  # side of an attention window, pixels
+    model.ablation = "none"  # what is taken away, see models/ablations.py
     model.dtype = "float32"  # of the computation: "float32", "bfloat16" or "float16"
     model.remat = False  # recompute blocks in the backward pass: less memory, a third more time
     return model
@@ -169,6 +170,7 @@ def _augment() -> ConfigDict:
     augment.horizontal_flip = True  # mirror left-right with probability 1/2
     augment.vertical_flip = True  # mirror top-bottom with probability 1/2
     augment.rotate = False  # turn by a random multiple of 90 degrees
+    augment.zoom = 1.0  # enlarge a random part of the image, by up to so much; 1 is off
     # Photometric jitter of the visible images: a factor exp(u), u even in [-strength, strength]; 0 is off.
     augment.brightness = 0.0
     augment.contrast = 0.0  # around 1/2
@@ -181,6 +183,7 @@ def _haze_options() -> ConfigDict:
     options = ConfigDict()
     # Kind of depth for images without one: "plane", "radial", "noise", "luminance" or "mixed".
     options.pseudo_depth = "mixed"
+    options.strength = 1.0  # factor on the extinction of every haze, also in the validation
     # (height, width) of the pictures that the crops are parts of; None runs the haze over the crop itself.
     options.frame = config_dict.placeholder(tuple)
     return options

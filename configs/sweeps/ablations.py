@@ -3,7 +3,7 @@
     iassf sweep --config configs/sweeps/ablations.py --workdir sweeps/ablations \\
         --config.data.train=DATA/train --config.data.val=DATA/val
 
-What each switch takes away is written in `iassf_jax/models/iassf.py`.
+What each switch takes away is written in `iassf_jax/models/ablations.py`.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Random changes of a batch on the device: flips, rotations, brightness and colour, one key per example.
+"""Random changes of a batch on the device: flips, turns, enlargement and colour, one key per example.
 
 Images are NHWC, uint8 or float; everything is safe under jit and vmap.
 """

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Integer, Key, Num, UInt32
 
 from iassf_jax.ops.arguments import check_images
 
-_NOT_IMAGES = ("mask", "name", "example")
+NOT_IMAGES = ("mask", "name", "example")  # entries of a batch that stay as they are
 
 
 def turn_and_flip(
@@ -39,7 +39,7 @@ def turn_and_flip(
       ValueError: an image without four axes, images of different size, or `rotate` with images that are not
         square.
     """
-    images = {name: jnp.asarray(value) for name, value in batch.items() if name not in _NOT_IMAGES}
+    images = {name: jnp.asarray(value) for name, value in batch.items() if name not in NOT_IMAGES}
     _check(images, rotate=rotate)
     if not images or not (horizontal_flip or vertical_flip or rotate):
         return dict(batch)

@@ -51,6 +51,17 @@ class OneOf:
         return jnp.asarray(self.values, jnp.float32)[jnp.minimum(position, len(self.values) - 1)]
 
 
+@dataclasses.dataclass(frozen=True)
+class Scaled:
+    """What another distribution gives, times a number, which may be a traced one."""
+
+    draw: "Draw"
+    factor: float | Float[Array, ""]
+
+    def __call__(self, uniform: Float[Array, " b"]) -> Float[Array, " b"]:
+        return self.draw(uniform) * self.factor
+
+
 def uniforms(keys: Key[Array, " b"], purposes: Sequence[str]) -> dict[str, Float[Array, " b"]]:
     """Return a number in [0,1) for every purpose and example.
 

@@ -4,6 +4,9 @@ import dataclasses
 import difflib
 import math
 
+from jaxtyping import Array, Float
+
+from data_pipelines.haze.draws import Scaled
 from data_pipelines.haze.presets import PRESETS, Preset
 from iassf_jax.core.errors import InputError
 
@@ -27,6 +30,11 @@ class Mixture:
             tuple(self.presets[i] for i in kept),
             tuple(self.probabilities[i] / total for i in kept),
         )
+
+    def stronger(self, factor: float | Float[Array, ""]) -> "Mixture":
+        """Return the mixture with every extinction times `factor`: transmissions t become t**factor."""
+        presets = (dataclasses.replace(one, beta=Scaled(one.beta, factor)) for one in self.presets)
+        return dataclasses.replace(self, presets=tuple(presets))
 
 
 def as_mixture(haze: "str | Preset | Mixture") -> Mixture:

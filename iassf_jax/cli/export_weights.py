@@ -54,6 +54,11 @@ def run(args: argparse.Namespace) -> int:
             f"{args.weights} holds the network {model['name']!r}: only iassf_released has a PyTorch layout; "
             "a .safetensors file holds any"
         )
+    elif model.get("ablation", "none") != "none":
+        raise CheckpointError(
+            f"{args.weights} is the ablation {model['ablation']!r}, which the released code has not: "
+            "write a .safetensors file"
+        )
     else:
         export_torch(variables, args.output, window=model.get("window", 8))
     Console().print(f"wrote {args.output} ({args.output.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from iassf_jax.core.errors import ConfigError, InputError
+from iassf_jax.core.errors import ConfigError
+from iassf_jax.models.ablations import check_ablation, check_density_is_used, uses_haze_density
 from iassf_jax.models.fusion import FUSION_LAYOUTS, MultiStageFusion
 from iassf_jax.models.haze_density import haze_density as estimate_haze_density
 from iassf_jax.models.inputs import check_inputs, pad_density
@@ -29,24 +30,12 @@ from iassf_jax.ops.padding import crop, pad_to_multiple, spatial_size
 Image = Float[Array, "b h w 3"]
 Feature = Float[Array, "b h w c"]
 
-# Table VII of the paper: what is taken away from the network.
-ABLATIONS = {
-    "none": "the whole network",
-    "wo_fir": "no infrared in the restoration: TF(F_vi); it is still encoded for the fusion",
-    "wo_hde": "no haze density: TF(F^_ir + F_vi)",
-    "wo_pir": "no prompt and no embedding in the restoration: F_ir takes the place of F^_ir",
-    "wo_fr_peb": "no embedding block in the restoration: F^_ir = Conv1x1(F_ir, prompt)",
-    "wo_pvi": "no prompt in the fusion; each embedding block works on the feature alone",
-    "wo_fb_peb": "no attention in the fusion's embeddings: Conv3x3(Conv1x1(feature, prompt))",
-}
-
 _CHOICES = {
     "norm_kind": NORM_KINDS,
     "prompt_mode": PROMPT_MODES,
     "fusion_layout": FUSION_LAYOUTS,
     "tf_kind": ("unet", "block", "stack"),
     "fusion_prompt_source": ("restored", "encoded"),
-    "ablation": tuple(ABLATIONS),
     "dtype": ("float32", "bfloat16"),
 }
 
@@ -99,7 +88,7 @@ class Iassf(nn.Module):
     fusion_prompt_source: str = "restored"  # prompt from F^_vi - F_ir, or from the "encoded" F_vi - F_ir
     prompt_chain: bool = False  # each prompt from the one before; from the first one otherwise
     # experiments and machine
-    ablation: str = "none"  # a key of ABLATIONS
+    ablation: str = "none"  # what is taken away, see models/ablations.py
     dtype: str = "float32"  # of the computation, or "bfloat16"; parameters, norms, softmax, density: float32
     remat: bool = False  # recompute blocks in the backward pass: less memory, a third more time
 
@@ -107,6 +96,7 @@ class Iassf(nn.Module):
         for field, valid in _CHOICES.items():
             if getattr(self, field) not in valid:
                 raise ConfigError(f"{field} must be one of {valid}, not {getattr(self, field)!r}")
+        check_ablation(self.ablation)
         if self.channels < 2 or self.channels % 2:
             raise ConfigError(f"channels must be even and at least 2, not {self.channels}")
         super().__post_init__()
@@ -137,8 +127,7 @@ class Iassf(nn.Module):
           InputError: shapes that do not fit, or a density for an ablation that uses none.
         """
         check_inputs(hazy, infrared, haze_density)
-        if haze_density is not None and not self.uses_haze_density:
-            raise InputError(f"ablation {self.ablation!r} uses no haze density, but one is given")
+        check_density_is_used(self.ablation, haze_density)
         fusion = self._fusion()
         multiple = max(self._restoration_multiple(), fusion.size_multiple)
         images = (hazy, jnp.broadcast_to(infrared, hazy.shape))
@@ -168,7 +157,7 @@ class Iassf(nn.Module):
 
     def _estimate_density(self, feature: Feature, size: tuple[int, int]) -> Float[Array, "b hd wd"]:
         """Estimate H on the image's own pixels: the padding has no part in its statistics."""
-        if not self.uses_haze_density:
+        if not uses_haze_density(self.ablation):
             return jnp.zeros((feature.shape[0], *size), jnp.float32)
         return estimate_haze_density(
             crop(feature, size),
@@ -214,11 +203,6 @@ class Iassf(nn.Module):
 
     def _fusion_prompt(self, difference: Feature) -> Feature | None:
         return None if self.ablation == "wo_pvi" else self._prompt_generation("fusion_prompt")(difference)
-
-    @property
-    def uses_haze_density(self) -> bool:
-        """Whether a haze density is part of the network; two ablations do without."""
-        return self.ablation not in ("wo_fir", "wo_hde")
 
     def _restoration_multiple(self) -> int:
         return 2 ** (len(self.tf_heads) - 1) if self.tf_kind == "unet" else 1

@@ -13,6 +13,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from iassf_jax.core.errors import ConfigError
+from iassf_jax.models.ablations import check_ablation, check_density_is_used, uses_haze_density
 from iassf_jax.models.haze_density import haze_density as estimate_haze_density
 from iassf_jax.models.inputs import check_inputs, pad_density
 from iassf_jax.models.layers.gating import SelectiveKernelFusion
@@ -52,11 +53,13 @@ class IassfReleased(nn.Module):
     num_prompts: int = 5  # prompts in each pool
     num_fusion_blocks: int = 5  # M, odd: 1, 3, 5 (released) or 7
     window: int = 8  # side of an attention window, pixels
+    ablation: str = "none"  # what is taken away, see models/ablations.py
     dtype: str = "float32"  # of the computation; parameters, norms, softmax and density stay float32
     remat: bool = False  # recompute blocks in the backward pass: less memory, a third more time
 
     def __post_init__(self):
         check_dtype(self.dtype)
+        check_ablation(self.ablation)
         super().__post_init__()
 
     @nn.compact
@@ -76,9 +79,14 @@ class IassfReleased(nn.Module):
 
         Returns:
           "fused" and "restored" in about [0,1] (not clipped), "haze_density", and every intermediate under
-          "dehaze/..." and "fusion/..." at the padded size, in the network's own range.
+          "dehaze/..." and "fusion/..." at the padded size, in the network's own range. What an ablation
+          removes is missing, but for the density, which is zero.
+
+        Raises:
+          InputError: shapes that do not fit, or a density for an ablation that uses none.
         """
         check_inputs(hazy, infrared)
+        check_density_is_used(self.ablation, haze_density)
         stages = _fusion_stages(self.num_fusion_blocks)
         infrared = jnp.broadcast_to(infrared, hazy.shape)
         multiple = max(4, 2 ** (stages - 1))
@@ -109,6 +117,7 @@ class IassfReleased(nn.Module):
             prompt_size=self.prompt_size,
             num_prompts=self.num_prompts,
             window=self.window,
+            ablation=self.ablation,
             dtype=jnp.dtype(self.dtype),
             remat=self.remat,
             name="dehaze",
@@ -122,6 +131,8 @@ class IassfReleased(nn.Module):
             num_prompts=self.num_prompts,
             window=self.window,
             dtype=jnp.dtype(self.dtype),
+            prompted=self.ablation != "wo_pvi",
+            attention=self.ablation != "wo_fb_peb",
             remat=self.remat,
             name="fusion",
         )
@@ -140,6 +151,7 @@ class DehazeNetwork(nn.Module):
     num_prompts: int
     window: int
     dtype: Any
+    ablation: str = "none"
     remat: bool = False
 
     @nn.compact
@@ -151,11 +163,9 @@ class DehazeNetwork(nn.Module):
         visible_feature, visible_taps = encoder(hazy.astype(self.dtype))
         infrared_feature, infrared_taps = encoder(infrared.astype(self.dtype))
         infrared3 = torch_dense(3, c0, name="conv24_3", dtype=self.dtype)(infrared_feature)
-        embedded, taps = self._prompt_block()(visible_feature, infrared_feature)
         if haze_density is None:
-            haze_density = released_density(visible_feature)
-        h = haze_density[..., None].astype(self.dtype)
-        combined = embedded * h + visible_feature * (1.0 - h) + visible_feature
+            haze_density = self._estimate_density(visible_feature)
+        combined, taps = self._inject_infrared(visible_feature, infrared_feature, haze_density)
         restored, unet_taps = self._restore(combined)
         taps |= unet_taps | {
             "enc_vi": visible_feature,
@@ -169,6 +179,28 @@ class DehazeNetwork(nn.Module):
         }
         return restored.astype(jnp.float32), infrared3.astype(jnp.float32), taps
 
+    def _estimate_density(self, feature: Float[Array, "b h w c"]) -> Float[Array, "b h w"]:
+        if not uses_haze_density(self.ablation):
+            return jnp.zeros(feature.shape[:3], jnp.float32)
+        return released_density(feature)
+
+    def _inject_infrared(
+        self,
+        visible: Float[Array, "b h w c"],
+        infrared: Float[Array, "b h w c"],
+        density: Float[Array, "b h w"],
+    ) -> tuple[Float[Array, "b h w c"], Taps]:
+        """Return the argument of TF in Eq. 5: F^_ir H + F_vi (1 - H) + F_vi."""
+        if self.ablation == "wo_fir":
+            return visible, {}
+        embedded, taps = infrared, {}
+        if self.ablation != "wo_pir":
+            embedded, taps = self._prompt_block()(visible, infrared)
+        if self.ablation == "wo_hde":
+            return embedded + visible, taps
+        h = density[..., None].astype(self.dtype)
+        return embedded * h + visible * (1.0 - h) + visible, taps
+
     def _prompt_block(self) -> nn.Module:
         return PromptGenerationAndEmbedding(
             heads=self.prompt_heads,
@@ -176,6 +208,7 @@ class DehazeNetwork(nn.Module):
             num_prompts=self.num_prompts,
             window=self.window,
             gain=block_gain(sum(self.depths)),
+            embedding=self.ablation != "wo_fr_peb",
             dtype=self.dtype,
             name="PromptGenerationAndEmbeddingBlock",
         )
@@ -242,6 +275,7 @@ class PromptGenerationAndEmbedding(nn.Module):
     num_prompts: int
     window: int
     gain: float
+    embedding: bool  # False: one 1x1 convolution in place of the embedding
     dtype: Any
 
     @nn.compact
@@ -257,20 +291,28 @@ class PromptGenerationAndEmbedding(nn.Module):
         )
         mixed = mix_prompts(pool, weights, spatial_size(visible)).astype(self.dtype)
         prompt = torch_conv(c, c, 3, name="conv3x3_gen", padding=1, use_bias=False, dtype=self.dtype)(mixed)
-        embedded, taps = embed_prompt(
-            infrared, prompt, heads=self.heads, window=self.window, gain=self.gain, dtype=self.dtype,
-            suffix="_embed",
-        )  # fmt: skip
+        embedded, taps = self._embed(infrared, prompt)
         return embedded, {
             "pgm_emb": pooled,
             "pgm_logits": logits,
             "pgm_weights": weights,
             "prompt_resized": mixed,
             "prompt": prompt,
-            "peb_attn": taps["attn"],
-            "peb_1x1": taps["1x1"],
+            **{f"peb_{name}": tap for name, tap in taps.items()},
             "peb_out": embedded,
         }
+
+    def _embed(
+        self, infrared: Float[Array, "b h w c"], prompt: Float[Array, "b h w c"]
+    ) -> tuple[Float[Array, "b h w c"], Taps]:
+        c = infrared.shape[-1]
+        if not self.embedding:
+            reduce = torch_dense(c, 2 * c, name="conv1x1_embed", use_bias=False, dtype=self.dtype)
+            return reduce(jnp.concatenate([infrared, prompt], axis=-1)), {}
+        return embed_prompt(
+            infrared, prompt, heads=self.heads, window=self.window, gain=self.gain, dtype=self.dtype,
+            suffix="_embed",
+        )  # fmt: skip
 
 
 def check_dtype(dtype: str) -> None:

@@ -29,22 +29,21 @@ class FusionNetwork(nn.Module):
     num_prompts: int
     window: int
     dtype: Any
+    prompted: bool = True  # False: the embeddings work on the features alone
+    attention: bool = True  # in the embeddings
     remat: bool = False
 
     @nn.compact
     def __call__(self, visible: Image, infrared: Image) -> tuple[Image, Taps]:
         visible, infrared = visible.astype(self.dtype), infrared.astype(self.dtype)
-        prompts, taps = self._prompts(visible, infrared)
-        encoder_prompts, decoder_prompts = prompts
+        (encoder_prompts, decoder_prompts), taps = self._prompts(visible, infrared)
         x = jnp.concatenate([visible, infrared], axis=-1)
         skips = []
         for stage in range(1, self.stages + 1):
             if stage > 1:
                 x = taps[f"down{stage - 1}"] = nn.max_pool(x, (2, 2), strides=(2, 2))
             x = taps[f"enc{stage}"] = self._block(x, stage, f"encoder{stage}")
-            embedded = FusionPromptEmbedding(
-                self.window, self.dtype, name=f"prompt_in_blocks_enc_{stage - 1}"
-            )(x, encoder_prompts[stage - 1])
+            embedded = self._embedding(f"prompt_in_blocks_enc_{stage - 1}")(x, encoder_prompts[stage - 1])
             taps[f"peb{stage}"] = embedded
             x = taps[f"stage{stage}"] = x + embedded
             skips.append(x)
@@ -52,9 +51,7 @@ class FusionNetwork(nn.Module):
             number = self.stages + position + 1
             x = taps[f"up{stage + 1}"] = _double(x)
             x = taps[f"dec{stage + 1}"] = self._block(x, stage, f"decoder{stage + 1}")
-            embedded = FusionPromptEmbedding(
-                self.window, self.dtype, name=f"prompt_in_blocks_dec_{position}"
-            )(x, decoder_prompts[position])
+            embedded = self._embedding(f"prompt_in_blocks_dec_{position}")(x, decoder_prompts[position])
             taps[f"peb{number}"] = embedded
             x = taps[f"stage{number}_before_skip"] = x + embedded
             width = self._width(stage)
@@ -71,8 +68,13 @@ class FusionNetwork(nn.Module):
         block = maybe_remat(EncoderBlock, self.remat)
         return block(self._width(stage), self.window, self.dtype, name=name)(x)[0]
 
-    def _prompts(self, visible: Image, infrared: Image) -> tuple[tuple[list[Array], list[Array]], Taps]:
+    def _embedding(self, name: str) -> nn.Module:
+        return FusionPromptEmbedding(self.window, self.dtype, self.attention, name=name)
+
+    def _prompts(self, visible: Image, infrared: Image) -> tuple[tuple[list[Any], list[Any]], Taps]:
         """Every stage's prompt: its own 1x1 convolution of the one base prompt, resized to the stage."""
+        if not self.prompted:
+            return ([None] * self.stages, [None] * (self.stages - 1)), {}
         base, taps = FusionPromptGeneration(
             self.width, self.prompt_size, self.num_prompts, self.dtype, name="prompt_gen_block"
         )(visible, infrared)
@@ -131,12 +133,15 @@ class FusionPromptEmbedding(nn.Module):
 
     window: int
     dtype: Any
+    attention: bool
 
     @nn.compact
     def __call__(
-        self, feature: Float[Array, "b h w c"], prompt: Float[Array, "b h w c"]
+        self, feature: Float[Array, "b h w c"], prompt: Float[Array, "b h w c"] | None
     ) -> Float[Array, "b h w c"]:
-        return embed_prompt(feature, prompt, window=self.window, dtype=self.dtype)[0]
+        return embed_prompt(feature, prompt, attention=self.attention, window=self.window, dtype=self.dtype)[
+            0
+        ]
 
 
 def _double(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:

@@ -1,8 +1,9 @@
 """Several runs in one compiled program, step by step together: a member is the run that it would be alone.
 
-Members share everything but alpha, the seed, the learning rates and the weight decay, which the program takes
-as arguments (`sweeps.groups`). Every member has the folder of an ordinary run, with its own checkpoints and
-metrics, and can be continued alone. A member whose loss is not finite leaves; the others do not notice.
+Members share everything but alpha, the seed, the learning rates, the weight decay and the strength of haze,
+which the program takes as arguments (`sweeps.groups`). Every member has the folder of an ordinary run, with
+its own checkpoints and metrics, and can be continued alone. A member whose loss is not finite leaves; the
+others do not notice.
 """
 
 import contextlib

@@ -20,6 +20,7 @@ from iassf_jax.training.task import Task
 TRACED: Mapping[str, type] = {
     "alpha": np.float32,
     "seed": np.int32,
+    "haze_options.strength": np.float32,
     "optimizer.learning_rate": np.float32,
     "optimizer.final_learning_rate": np.float32,
     "optimizer.weight_decay": np.float32,
@@ -145,7 +146,7 @@ class StackedProgram:
             if group == "optimizer":
                 options[key] = value
         step = make_train_step(
-            self._task,
+            self._task_in_haze(values["haze_options.strength"]),
             make_optimizer(options, steps=self._config.steps),
             augment_options=self._config.augment.to_dict(),
             accumulate=self._config.accumulate,
@@ -153,6 +154,11 @@ class StackedProgram:
         )
         state, records, finite = step(state, rows, values["alpha"], values["seed"])
         return state, {name: (record.total, record.count) for name, record in records.items()}, finite
+
+    def _task_in_haze(self, strength: Any) -> Task:
+        """The task with the strength as a number of the program; tasks without haze of their own stay."""
+        stronger = getattr(self._task, "with_haze_strength", None)
+        return stronger(strength) if stronger else self._task
 
 
 def _option(config: ConfigDict, option: str) -> Any:

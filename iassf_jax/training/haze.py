@@ -1,5 +1,6 @@
 """Haze made during training and validation, from clear images."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -23,14 +24,24 @@ class Haze:
       recipe: see `data_pipelines.haze.as_mixture`.
       pseudo_depth: kind of depth for images that come without one.
       frame: (height, width) of the pictures that the crops are parts of, None for the crops themselves.
+      strength: factor on the extinction of every haze, see `Mixture.stronger`.
 
     Raises:
       ConfigError: there is no such recipe or kind, or the frame is no size.
     """
 
-    def __init__(self, recipe: str, *, pseudo_depth: str = "mixed", frame: tuple[int, int] | None = None):
+    def __init__(
+        self,
+        recipe: str,
+        *,
+        pseudo_depth: str = "mixed",
+        frame: tuple[int, int] | None = None,
+        strength: float = 1.0,
+    ):
+        if strength <= 0:
+            raise ConfigError(f"config.haze_options.strength is {strength}; expected more than 0")
         try:
-            self.mixture: Mixture = as_mixture(recipe)
+            self._recipe = as_mixture(recipe)
         except InputError as error:
             raise ConfigError(f"config.haze: {error}") from error
         if pseudo_depth not in KINDS:
@@ -41,6 +52,13 @@ class Haze:
             raise ConfigError(f"config.haze_options.frame is {frame}; expected (height, width) in pixels")
         self.pseudo_depth: Kind = pseudo_depth
         self.frame = (frame[0], frame[1]) if frame else None
+        self.mixture: Mixture = self._recipe.stronger(strength) if strength != 1 else self._recipe
+
+    def with_strength(self, strength: Float[Array, ""]) -> "Haze":
+        """Return the same haze with another strength, which may be a traced number."""
+        other = copy.copy(self)
+        other.mixture = self._recipe.stronger(strength)
+        return other
 
     def __call__(
         self, key: Key[Array, ""], images: Mapping[str, Any]

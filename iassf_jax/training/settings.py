@@ -51,6 +51,8 @@ def check(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"config.seed is {config['seed']}; expected 0 up to 2^31 - 1")
     if config["best_mode"] not in ("max", "min"):
         raise ConfigError(f"config.best_mode is {config['best_mode']!r}; expected max or min")
+    if config["haze_options"]["strength"] != 1 and not config["haze"]:
+        raise ConfigError("config.haze_options.strength is of haze made in training: set config.haze")
     images, evaluation = config["images_every"], config["eval_every"]
     if images and evaluation and images % evaluation:
         raise ConfigError(
@@ -100,8 +102,8 @@ def check_continuation(saved: Mapping[str, Any], given: Mapping[str, Any], *, wo
         lines = "".join(f"\n  config.{key}: {was!r} -> {now!r}" for key, (was, now) in changed.items())
         raise ConfigError(
             f"{workdir} holds a run with another configuration (saved -> given):{lines}\n"
-            "Give the same options to continue it, --allow-changes to continue it with these, "
-            "or another --workdir for a new run"
+            "Give the same options to continue it, or another --workdir for a new run; `iassf train` with "
+            "--allow-changes continues this one with these"
         )
 
 

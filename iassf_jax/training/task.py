@@ -4,6 +4,7 @@ A network says what it computes; a task says from what and towards what. The ste
 loop know tasks only by this interface, so another one is a class and a line in `TASKS`.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,7 +27,8 @@ class Task(Objective, Protocol):
     """See the module.
 
     A task may also have `overall(params, examples) -> dict[str, float]`: numbers of a validation that are no
-    means over its scenes, such as the accuracy of a probe.
+    means over its scenes, such as the accuracy of a probe; and `with_haze_strength(strength) -> Task`, where
+    it makes haze of `config.haze`.
     """
 
     makes_hazy: bool  # "visible_hazy" is made on the device and not read from files
@@ -56,6 +58,14 @@ class IassfTask:
         self._model, self._loss_options, self._haze = model, dict(loss_options), haze
         self._hazy_examples = HazyExamples(haze, seed=seed) if haze else None
         self.makes_hazy = haze is not None
+
+    def with_haze_strength(self, strength: Float[Array, ""]) -> "IassfTask":
+        """Return the same task in haze of another strength, which may be a traced number."""
+        if self._haze is None:
+            return self
+        other = copy.copy(self)
+        other._haze = self._haze.with_strength(strength)
+        return other
 
     def prepare(self, key: Key[Array, ""], images: Images) -> tuple[dict[str, Any], dict[str, MeanRecord]]:
         return self._haze(key, images) if self._haze else (dict(images), {})

@@ -98,12 +98,20 @@ def test_errors_name_the_file_and_exit_with_2(tmp_path, capsys):
     assert not (tmp_path / "w.safetensors").exists()
 
 
-def test_only_the_released_network_is_exported(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(
-        "iassf_jax.cli.export_weights.load_pretrained", lambda source: ({"name": "iassf"}, {})
-    )
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"name": "iassf"}, "only iassf_released"),
+        (
+            {"name": "iassf_released", "ablation": "wo_hde"},
+            "ablation 'wo_hde', which the released code has not",
+        ),
+    ],
+)
+def test_only_the_whole_released_network_is_exported(model, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("iassf_jax.cli.export_weights.load_pretrained", lambda source: (model, {}))
     assert main(["export-weights", "--weights", "w", "--output", str(tmp_path / "a.pth")]) == 2
-    assert "only iassf_released" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_weights_are_written_small_and_with_what_is_said_of_them(released, tmp_path, capsys):

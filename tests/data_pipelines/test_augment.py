@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipelines.augment import augment, to_float
+from data_pipelines.augment.zoom import zoom_in
+from iassf_jax.core.errors import InputError
 
 moved = jax.jit(augment, static_argnames=("horizontal_flip", "vertical_flip", "rotate"))
 
@@ -148,3 +150,35 @@ def test_to_float_maps_bytes_to_the_unit_range_and_nothing_else():
 def test_batches_that_cannot_be_moved_together_are_refused(change, options, message):
     with pytest.raises(ValueError, match=message):
         augment(jax.random.key(0), {**_batch(4, height=3, width=5), **change}, **options)
+
+
+def _shows_a_part(image, whole):
+    """Whether an enlarged ramp is a ramp within the whole: least and largest value, and the slopes."""
+    assert image.min() >= whole.min() - 1e-4 and image.max() <= whole.max() + 1e-4
+    inner = image[2:-2, 2:-2, 0]  # the rim is clamped
+    return np.ptp(np.diff(inner, axis=0)) < 0.01 and np.ptp(np.diff(inner, axis=1)) < 0.01
+
+
+def test_zoom_enlarges_a_part_alike_in_all_images():
+    rows, columns = np.mgrid[:24, :32].astype(np.float32)
+    ramp = jnp.broadcast_to(jnp.asarray(rows + 100.0 * columns)[None, :, :, None], (MANY, 24, 32, 1))
+    batch = {"visible_clear": jnp.repeat(ramp, 3, axis=-1), "infrared": ramp, "mask": jnp.ones(MANY)}
+    out = jax.jit(lambda k: zoom_in(k, batch, most=2.0))(jax.random.key(0))
+    np.testing.assert_array_equal(out["visible_clear"][..., :1], out["infrared"])
+    images = np.asarray(out["infrared"])
+    assert all(_shows_a_part(image, np.asarray(ramp[0])) for image in images)
+    # A slope of 100 becomes 100/z in both directions, z log-even in 1..2; the places differ.
+    slopes = np.diff(images[:, 12, 10:20, 0], axis=1).mean(axis=1)
+    np.testing.assert_allclose(np.diff(images[:, 10:14, 16, 0], axis=1).mean(axis=1), slopes / 100, rtol=2e-3)
+    assert 50 <= slopes.min() < 56 and 90 < slopes.max() <= 100
+    assert abs(np.log(100 / slopes).mean() - np.log(2.0) / 2) < 0.08
+    assert images[:, 2, 2].min() < 400 and images[:, 2, 2].max() > 1000
+
+
+def test_zoom_of_one_is_nothing_and_integers_stay_integers():
+    batch = _batch(3)
+    assert zoom_in(jax.random.key(0), batch)["infrared"] is batch["infrared"]
+    out = augment(jax.random.key(0), batch, zoom=1.5)
+    assert out["visible_clear"].dtype == jnp.uint8 and out["visible_clear"].shape == (3, 4, 4, 3)
+    with pytest.raises(InputError, match="zoom is 0.5; expected 1"):
+        augment(jax.random.key(0), batch, zoom=0.5)

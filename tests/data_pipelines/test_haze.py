@@ -275,3 +275,18 @@ def test_arrays_and_options_that_do_not_fit_are_refused(options, message):
     arguments = {"clear": jnp.zeros((2, 8, 8, 3)), "params": "uniform", **options}
     with pytest.raises(ValueError, match=message):
         synthesize(jax.random.key(0), arguments.pop("clear"), arguments.pop("params"), **arguments)
+
+
+def test_a_stronger_haze_has_the_power_of_the_transmission():
+    rng = np.random.default_rng(0)
+    clear = jnp.asarray(rng.random((2, 16, 16, 3)), jnp.float32)
+    key, mixture = jax.random.key(3), as_mixture("uniform")
+    drawn = [synthesize_with_parameters(key, clear, one)[1] for one in (mixture, mixture.stronger(2.0))]
+    np.testing.assert_allclose(drawn[1].beta, 2 * drawn[0].beta, rtol=1e-6)
+    np.testing.assert_allclose(drawn[1].mean_transmission, drawn[0].mean_transmission ** 2, rtol=1e-5)
+    traced = jax.jit(lambda s: synthesize_with_parameters(key, clear, mixture.stronger(s))[0])
+    np.testing.assert_allclose(
+        traced(jnp.float32(2.0)),
+        synthesize_with_parameters(key, clear, mixture.stronger(2.0))[0],
+        atol=1 / 254,
+    )

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from iassf_jax.core.errors import ConfigError, InputError
+from iassf_jax.models.ablations import ABLATIONS
 from iassf_jax.models.fusion import MultiStageFusion, max_pool
-from iassf_jax.models.iassf import ABLATIONS, Iassf
+from iassf_jax.models.iassf import Iassf
 from iassf_jax.models.layers.prompting import PromptGeneration
 from iassf_jax.models.layers.restormer import RestormerU
 

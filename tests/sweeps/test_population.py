@@ -15,8 +15,9 @@ from iassf_jax.sweeps.stacked import StackedProgram, check_members
 from iassf_jax.training import run_training
 
 ALONE = ("alpha=3.0", "seed=5", "optimizer.learning_rate=3e-3", "optimizer.weight_decay=0.1")
+ALONE = (*ALONE, "haze_options.strength=0.5")
 DIVERGING = (*ALONE[:2], "optimizer.learning_rate=1e38")
-SHORT = ("steps=4", "log_every=1", "eval_every=4", "images_every=4")
+SHORT = ("steps=4", "log_every=1", "eval_every=4", "images_every=4", "haze=iassf_released")
 
 
 def lines(folder):

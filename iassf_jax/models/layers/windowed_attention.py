@@ -275,9 +275,10 @@ class EncoderBlock(nn.Module):
 
 def embed_prompt(
     feature: Float[Array, "b h w c"],
-    prompt: Float[Array, "b h w c"],
+    prompt: Float[Array, "b h w c"] | None,
     *,
     heads: int = 1,
+    attention: bool = True,
     window: int = 8,
     gain: float = block_gain(4),
     dtype: Any = jnp.float32,
@@ -287,11 +288,15 @@ def embed_prompt(
 
     Neither normalised nor residual; the 3x3 convolution pads with zeros. Call it inside a compact module,
     which then owns the parameters; `suffix` ends the two convolutions' names, which differ in the two
-    released networks.
+    released networks. Without a prompt the same layers work on the feature alone; `attention` False leaves
+    the first of them out.
     """
     c = feature.shape[-1]
-    joint = jnp.concatenate([feature, prompt.astype(feature.dtype)], axis=-1)
-    attended = AttentionUnit(heads, window=window, gain=gain, dtype=dtype, name="attention")(joint)
-    reduced = torch_dense(c, 2 * c, name=f"conv1x1{suffix}", use_bias=False, dtype=dtype)(attended)
+    x = feature if prompt is None else jnp.concatenate([feature, prompt.astype(feature.dtype)], axis=-1)
+    taps = {}
+    if attention:
+        x = AttentionUnit(heads, window=window, gain=gain, dtype=dtype, name="attention")(x)
+        taps["attn"] = x
+    reduced = torch_dense(c, x.shape[-1], name=f"conv1x1{suffix}", use_bias=False, dtype=dtype)(x)
     embedded = torch_conv(c, c, 3, name=f"conv3x3{suffix}", padding=1, use_bias=False, dtype=dtype)(reduced)
-    return embedded, {"attn": attended, "1x1": reduced}
+    return embedded, {**taps, "1x1": reduced}
