@@ -130,8 +130,10 @@ def lite_model() -> ConfigDict:
     model.working_side = 64  # longer side of the reduced image that is restored, pixels
     model.guide_size = 7  # side of the windows in which gains and offsets are fitted, reduced pixels
     model.guide_epsilon = 1e-5  # variance of the hazy image below which a window counts as flat
-    model.complement = 0.0  # share of the darker source that is added to the brighter; training aims at 0
-    model.sharpening = 0.0  # share of the fused image's finest detail that is added to it; likewise
+    # Of the fused image; training aims at 0 of each.
+    model.detail_levels = 0  # finest levels of detail that the more structured source gives
+    model.complement = 0.0  # share of the darker source that is added to the brighter
+    model.sharpening = 0.0  # share of the fused image's finest detail that is added to it
     model.dtype = "float32"
     model.remat = False
     return model

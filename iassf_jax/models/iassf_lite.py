@@ -5,8 +5,8 @@ restores a reduced copy, the gains and offsets between that copy before and afte
 (the fast guided filter of He and Sun, 2015), and enlarged they restore the full image with all its detail.
 What the fused image should be is known at full size, pixel by pixel: the larger of restored and infrared, at
 which the loss aims. A fusion network on the reduced image only took it away from there, as
-benchmarks/experiments.md shows, so there is none; two fields say how much of the darker source and how much
-sharpness are added.
+benchmarks/experiments.md shows, so there is none; three fields say what is added to the maximum, see
+`detail_fusion.fuse`.
 """
 
 import dataclasses
@@ -17,12 +17,12 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from iassf_jax.core.errors import ConfigError
+from iassf_jax.models.detail_fusion import fuse
 from iassf_jax.models.iassf_released import DehazeNetwork, Image, check_dtype, to_unit_range
 from iassf_jax.models.inputs import SMALLEST_SIDE, check_inputs
-from iassf_jax.ops import box_mean, depthwise_conv, downscale_area, resize_bilinear
+from iassf_jax.ops import box_mean, downscale_area, resize_bilinear
 
 _MULTIPLE = 4  # of the reduced sides, so that the network pads nothing
-_BINOMIAL = (0.0625, 0.25, 0.375, 0.25, 0.0625)  # a Gaussian of one pixel
 
 
 class IassfLite(nn.Module):
@@ -40,6 +40,7 @@ class IassfLite(nn.Module):
     working_side: int = 64  # longer side of the reduced image, pixels; smaller images stay as they are
     guide_size: int = 7  # side of the windows of the fit, reduced pixels
     guide_epsilon: float = 1e-5  # variance of the hazy image below which a window counts as flat
+    detail_levels: int = 0  # finest levels of detail that the more structured of restored and infrared gives
     complement: float = 0.0  # share of the darker of restored and infrared that is added to the brighter
     sharpening: float = 0.0  # share of the finest detail of the fused image that is added to it
     dtype: str = "float32"  # of the computation; parameters, norms, softmax and density stay float32
@@ -71,10 +72,10 @@ class IassfLite(nn.Module):
         check_inputs(hazy, infrared, haze_density)
         if self.working_side < SMALLEST_SIDE:
             raise ConfigError(f"working_side is {self.working_side}; expected at least {SMALLEST_SIDE}")
-        infrared = jnp.broadcast_to(infrared, hazy.shape)
         size = hazy.shape[1:3]
         working = working_size(size, self.working_side)
         small_hazy, small_infrared = downscale_area(hazy, working), downscale_area(infrared, working)
+        small_infrared = jnp.broadcast_to(small_infrared, small_hazy.shape)
         density = None if haze_density is None else downscale_area(haze_density[..., None], working)[..., 0]
         small_restored, _, taps = self._dehaze_network()(
             2.0 * small_hazy - 1.0, 2.0 * small_infrared - 1.0, density
@@ -84,11 +85,20 @@ class IassfLite(nn.Module):
         )
         restored = _enlarge(gain, size) * hazy + _enlarge(offset, size)
         return {
-            "fused": fuse(restored, infrared, complement=self.complement, sharpening=self.sharpening),
+            "fused": self._fuse(restored, infrared),
             "restored": restored,
             "haze_density": _enlarge(taps["density"][..., None], size)[..., 0],
             **{f"dehaze/{name}": tap for name, tap in taps.items()},
         }
+
+    def _fuse(self, restored: Image, infrared: Float[Array, "b h w k"]) -> Image:
+        return fuse(
+            restored,
+            infrared,
+            detail_levels=self.detail_levels,
+            complement=self.complement,
+            sharpening=self.sharpening,
+        )
 
     def _dehaze_network(self) -> nn.Module:
         own = {field.name for field in dataclasses.fields(self)} - {"parent", "name", "dtype"}
@@ -120,26 +130,6 @@ def local_gain(
     slope = covariance / (jnp.maximum(variance, 0.0) + epsilon)
     gain = box_mean(slope, size)
     return gain, box_mean(mean_y - slope * mean_x, size) - gain * centre
-
-
-def fuse(restored: Image, infrared: Image, *, complement: float, sharpening: float) -> Image:
-    """Return the larger of two images in [0,1], with a share of the smaller one and of its finest detail.
-
-    The smaller one is added without its mean, which keeps the brightness.
-    """
-    fused = jnp.maximum(restored, infrared)
-    if complement:
-        other = jnp.minimum(restored, infrared)
-        fused = fused + complement * (other - other.mean(axis=(1, 2), keepdims=True))
-    if sharpening:
-        fused = fused + sharpening * (fused - _blur(fused))
-    return fused
-
-
-def _blur(x: Image) -> Image:
-    taps = jnp.asarray(_BINOMIAL, jnp.float32)
-    kernel = jnp.broadcast_to((taps[:, None] * taps[None, :])[..., None], (5, 5, x.shape[3]))
-    return depthwise_conv(x, kernel, padding="reflect")
 
 
 def _enlarge(x: Float[Array, "b h w c"], size: tuple[int, ...]) -> Float[Array, "b H W c"]:

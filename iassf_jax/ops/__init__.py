@@ -12,19 +12,23 @@ from iassf_jax.ops.gradients import sobel, sobel_magnitude_l1
 from iassf_jax.ops.guided_filter import guided_filter
 from iassf_jax.ops.padding import crop, pad_to_multiple, reflect_pad, spatial_size
 from iassf_jax.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
+from iassf_jax.ops.pyramid import blur, collapse, laplacian_pyramid
 from iassf_jax.ops.resize import downscale_area, resize_bilinear
 from iassf_jax.ops.scattering import scatter, transmission_from_depth, unscatter
 from iassf_jax.ops.windows import window_merge, window_partition
 
 __all__ = [
     "airlight",
+    "blur",
     "box_mean",
+    "collapse",
     "conv",
     "crop",
     "dark_channel",
     "depthwise_conv",
     "downscale_area",
     "guided_filter",
+    "laplacian_pyramid",
     "max_filter",
     "min_filter",
     "pad_to_multiple",

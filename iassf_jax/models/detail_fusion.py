@@ -1,0 +1,49 @@
+"""Fusion of two images without parameters: the larger one, with the stronger detail of either."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from iassf_jax.ops import blur, collapse, laplacian_pyramid
+
+_SMOOTHING = 4  # blurs of the map that says which detail is stronger; without them it flickers
+
+
+def fuse(
+    visible: Float[Array, "b h w c"],
+    infrared: Float[Array, "b h w k"],
+    *,
+    detail_levels: int = 0,
+    complement: float | int = 0.0,
+    sharpening: float | int = 0.0,
+) -> Float[Array, "b h w c"]:
+    """Fuse two images in [0,1] by their maximum, at which the loss of IASSF aims, and what the fields add.
+
+    The gradient term of that loss aims at the stronger gradient of the two, which a maximum does not have
+    where the darker image is the structured one. So the finest `detail_levels` levels of a Laplacian pyramid
+    are taken from whichever image has the larger amplitude around a pixel, and the maximum is of the rest.
+
+    Args:
+      visible, infrared: of one size; infrared has one channel or as many as the visible image.
+      detail_levels: levels whose stronger detail is taken; 0 is the maximum of the images themselves.
+      complement: share of the smaller image that is added to the larger, without its mean, which keeps the
+        brightness.
+      sharpening: share of the finest detail of the result that is added to it.
+
+    Returns:
+      the fused image in about [0,1], not clipped.
+    """
+    *visible_details, visible_rest = laplacian_pyramid(visible, detail_levels)
+    *infrared_details, infrared_rest = laplacian_pyramid(infrared, detail_levels)
+    rest = jnp.maximum(visible_rest, infrared_rest)
+    if complement:
+        smaller = jnp.minimum(visible_rest, infrared_rest)
+        rest = rest + complement * (smaller - smaller.mean(axis=(1, 2), keepdims=True))
+    fused = collapse([*map(_stronger, visible_details, infrared_details), rest])
+    return fused + sharpening * (fused - blur(fused)) if sharpening else fused
+
+
+def _stronger(a: Float[Array, "b h w c"], b: Float[Array, "b h w k"]) -> Float[Array, "b h w c"]:
+    lead = jnp.abs(a).mean(axis=-1, keepdims=True) - jnp.abs(b).mean(axis=-1, keepdims=True)
+    for _ in range(_SMOOTHING):
+        lead = blur(lead)
+    return jnp.where(lead >= 0, a, b)

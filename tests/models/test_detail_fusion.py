@@ -1,0 +1,51 @@
+"""The fusion without parameters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from iassf_jax.models.detail_fusion import fuse
+
+
+def _pair(rng, channels=1):
+    return tuple(jnp.asarray(rng.uniform(size=(2, 21, 26, c)), jnp.float32) for c in (3, channels))
+
+
+def test_the_fused_image_is_the_larger_source_with_what_the_fields_add(rng):
+    a, b = _pair(rng)
+    larger, smaller = np.maximum(a, b), np.minimum(a, b)
+    np.testing.assert_array_equal(fuse(a, b), larger)
+    added = np.asarray(fuse(a, b, complement=0.25)) - larger
+    np.testing.assert_allclose(added, 0.25 * (smaller - smaller.mean(axis=(1, 2), keepdims=True)), atol=1e-6)
+    flat = jnp.full((1, 12, 14, 3), 0.4)
+    np.testing.assert_allclose(
+        fuse(flat, flat, detail_levels=2, complement=0.3, sharpening=0.7), 0.4, atol=1e-6
+    )
+    waves = jnp.asarray((-1.0) ** np.arange(14), jnp.float32)[None, None, :, None] * jnp.ones((1, 12, 1, 3))
+    np.testing.assert_allclose(fuse(waves, waves, sharpening=0.5), 1.5 * waves, atol=1e-6)
+
+
+def test_detail_of_a_darker_image_survives():
+    """A bright flat image hides a dark pattern from the maximum, and not from the detail."""
+    dark = jnp.asarray(0.2 + 0.1 * (-1.0) ** np.arange(32), jnp.float32)[None, None, :, None]
+    dark = jnp.broadcast_to(dark, (1, 24, 32, 3))
+    bright = jnp.full((1, 24, 32, 1), 0.7)
+    np.testing.assert_array_equal(fuse(dark, bright), jnp.full((1, 24, 32, 3), 0.7))
+    fused = np.asarray(fuse(dark, bright, detail_levels=1))[:, :, 4:-4]
+    np.testing.assert_allclose(fused, 0.7 + (dark - 0.2)[:, :, 4:-4], atol=1e-6)
+    swapped = np.asarray(fuse(jnp.broadcast_to(bright, dark.shape), dark, detail_levels=1))[:, :, 4:-4]
+    np.testing.assert_allclose(swapped, fused, atol=1e-6)
+
+
+def test_an_image_fused_with_itself_or_with_nothing_is_itself(rng):
+    a, _ = _pair(rng)
+    for b in (a, jnp.zeros((2, 21, 26, 1))):
+        np.testing.assert_allclose(fuse(a, b, detail_levels=3), a, atol=1e-6)
+
+
+def test_one_channel_is_three_equal_ones_and_jit_is_eager(rng):
+    a, b = _pair(rng)
+    options = {"detail_levels": 2, "complement": 0.3, "sharpening": 0.2}
+    one = fuse(a, b, **options)
+    np.testing.assert_allclose(one, fuse(a, jnp.repeat(b, 3, axis=-1), **options), atol=1e-6)
+    np.testing.assert_allclose(one, jax.jit(lambda a, b: fuse(a, b, **options))(a, b), atol=1e-5)
