@@ -92,6 +92,7 @@ def lure_task(name: str) -> ConfigDict:
     task.alpha_grad = 1.0  # edges of the fused image
     task.alpha_per = 0.0  # features of a VGG-16: 4e-5 (caffe) or 0.05 (torchvision)
     task.alpha_int = 1.0  # brightness
+    task.brightest = 1.0  # what it aims at: 1 the brighter source of each pixel, 0 the mean of both
     task.vgg_path = ""  # .safetensors or .npz of the VGG-16
     task.vgg_scaling = "caffe"  # of the images that it was trained with: or "torchvision"
     # Text; the backend is model.text_backend.
@@ -99,6 +100,8 @@ def lure_task(name: str) -> ConfigDict:
     task.text_cache = ""  # file of sentence vectors
     task.text_pooling = "cls"  # of DistilBERT: or "mean"
     task.prompts = ""  # folder of prompts; "" is the packaged ones
+    # Validation.
+    task.val_side = 0  # side of the square that is validated on, the middle of every scene; 0 is the whole
     return task
 
 

@@ -11,10 +11,10 @@ from iassf_jax.core.errors import InputError
 from iassf_jax.losses.lure_terms import (
     PerImage,
     absolute_error,
-    brightest_error,
     color_error,
     edge_error,
     fused_edge_error,
+    intensity_error,
     masked_mean,
     required,
     similarity,
@@ -86,6 +86,7 @@ def lure_fusion_loss(
     alpha_grad: float = 1.0,
     alpha_per: float = 0.0,
     alpha_int: float = 1.0,
+    brightest: float = 1.0,
     perceptual: Perceptual | None = None,
 ) -> Scalars:
     """Return the loss of stage 2 and its parts, masked means over the images (Eq. 7).
@@ -93,14 +94,16 @@ def lure_fusion_loss(
     color: error of the colour differences against the visible image.
     gradient: error of the luma's edges against the stronger of the sources'.
     perceptual: distance of deep features from both sources, weighted by how much each has to tell.
-    intensity: error against the brighter source at each pixel; not in the paper, where nothing but the
-      perceptual term holds the brightness.
+    intensity: error against a brightness between the brighter source at each pixel and the mean of both, see
+      `lure_terms.intensity_error`; not in the paper, where nothing but the perceptual term holds the
+      brightness.
     total = color + alpha_grad gradient + alpha_per perceptual + alpha_int intensity; a part of weight 0 is
     not computed.
 
     Args:
       outputs: "fused" [b h w 3].
       batch: "visible_clear" [b h w 3] and "infrared" [b h w 1 or 3], clean; perhaps "mask" [b].
+      brightest: intensity: 1 aims at the brighter source, 0 at the mean of both.
       perceptual: needed unless `alpha_per` is 0.
 
     Raises:
@@ -118,7 +121,8 @@ def lure_fusion_loss(
             raise InputError(f"alpha_per is {alpha_per}, but there are no features to compare (see load_vgg)")
         parts["perceptual"], weights["perceptual"] = perceptual(fused, visible, infrared), alpha_per
     if alpha_int:
-        parts["intensity"], weights["intensity"] = brightest_error(fused, visible, infrared), alpha_int
+        parts["intensity"] = intensity_error(fused, visible, infrared, brightest=brightest)
+        weights["intensity"] = alpha_int
     means = {name: masked_mean(values, batch) for name, values in parts.items()}
     total = sum((weights[name] * mean for name, mean in means.items()), start=jnp.zeros((), jnp.float32))
     return {"total": total, **means}

@@ -80,11 +80,22 @@ def fused_edge_error(fused: Rgb, visible: Rgb, infrared: Image) -> PerImage:
     )
 
 
-def brightest_error(fused: Rgb, visible: Rgb, infrared: Image) -> PerImage:
-    """Return the mean error against the source that is brighter at each pixel, in its channels' mean."""
+def intensity_error(fused: Rgb, visible: Rgb, infrared: Image, *, brightest: float = 1.0) -> PerImage:
+    """Return the mean error against a brightness between the sources.
+
+    With `brightest` 1 that is, at each pixel, the source whose channels' mean is larger; with 0 the mean of
+    both sources; in between the weighted mean of these two.
+
+    Raises:
+      InputError: `brightest` is not in [0,1].
+    """
+    if not 0.0 <= brightest <= 1.0:
+        raise InputError(f"brightest is {brightest}; expected 0 (mean of both) to 1 (the brighter one)")
     visible, thermal = _float32(visible), jnp.broadcast_to(_float32(infrared), fused.shape)
     hotter = thermal.mean(axis=-1, keepdims=True) > visible.mean(axis=-1, keepdims=True)
-    return absolute_error(fused, jnp.where(hotter, thermal, visible))
+    brighter = jnp.where(hotter, thermal, visible)
+    target = brightest * brighter + (1.0 - brightest) * 0.5 * (visible + thermal)
+    return absolute_error(fused, target)
 
 
 def edge_sobel(image: Image) -> tuple[Image, Image]:

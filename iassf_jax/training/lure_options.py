@@ -33,6 +33,7 @@ class LureOptions:
     alpha_grad: float = 1.0  # edges of the fused image
     alpha_per: float = 0.0  # features of a VGG-16: 4e-5 (caffe) or 0.05 (torchvision)
     alpha_int: float = 1.0  # brightness; the paper has none, but a perceptual term
+    brightest: float = 1.0  # what it aims at: 1 the brighter source of each pixel, 0 the mean of both
     vgg_path: str = ""  # .safetensors or .npz of the VGG-16
     vgg_scaling: str = "caffe"  # of the images that it was trained with: or "torchvision"
     # Text; the backend is the network's field text_backend
@@ -40,6 +41,10 @@ class LureOptions:
     text_cache: str = ""  # file of sentence vectors
     text_pooling: str = "cls"  # of DistilBERT: or "mean"
     prompts: str = ""  # folder of prompts; "" is the packaged ones
+    # Validation
+    val_side: int = (
+        0  # square in the middle of every scene that is validated on, pixels; 0 is the whole scene
+    )
 
 
 def read_options(given: Mapping[str, Any]) -> LureOptions:

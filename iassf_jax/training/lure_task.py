@@ -66,7 +66,7 @@ class _LureTask:
 
     def _scenes(self, examples: Iterable[Images], names: Iterable[str]) -> Iterator[dict[str, Any]]:
         """Yield every example with each degradation at its middle strength; the same at every validation."""
-        for example in examples:
+        for example in (_middle(example, self._options.val_side) for example in examples):
             for name in names:
                 infrared = DEGRADATIONS[name].modality == 1
                 clean = example["infrared"] if infrared else example["visible_clear"]
@@ -211,6 +211,7 @@ class LureFusion(_LureTask):
             alpha_grad=o.alpha_grad,
             alpha_per=o.alpha_per,
             alpha_int=o.alpha_int,
+            brightest=o.brightest,
             perceptual=self._perceptual,
         )
 
@@ -261,6 +262,16 @@ def lure_task(kind: type[_LureTask], model: Any, config: Mapping[str, Any]) -> A
 
 def _examples(images: Images) -> Array:
     return images.get("example", jnp.arange(images["infrared"].shape[0]))
+
+
+def _middle(example: Images, side: int) -> Images:
+    """Return the square of `side` pixels in the middle of an example's images; all of it if `side` is 0."""
+    if side == 0:
+        return example
+    images = {key: example[key] for key in ("visible_clear", "infrared")}
+    height, width = example["infrared"].shape[:2]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    return {**example, **{key: x[top : top + side, left : left + side] for key, x in images.items()}}
 
 
 def _source(images: Images) -> Array:

@@ -55,7 +55,7 @@ def announce(
         f"{', '.join(kinds)}, "
         f"{jax.process_count()} process{'es' if jax.process_count() > 1 else ''}",
         f"data       {data.train}, {data.batch_size} {size}",
-        f"haze       {config.haze or 'of the files'}",
+        f"haze       {config.haze or config.task.get('haze') or 'of the files'}",
         f"validation {data.val or 'none'}, every {config.eval_every} steps",
         f"steps      {start} to {config.steps}, a checkpoint every {config.checkpoint_every}{goes_on}",
     )

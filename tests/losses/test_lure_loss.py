@@ -188,6 +188,12 @@ def test_fusion_loss_is_the_weighted_sum_of_its_parts_and_zero_for_equal_sources
     )
     np.testing.assert_allclose(lure_fusion_loss({"fused": brighter}, batch)["intensity"], 0.0, atol=1e-6)
     assert "intensity" not in lure_fusion_loss({"fused": fused}, batch, alpha_int=0.0)
+    for share in (0.0, 0.3):
+        aim = share * brighter + (1 - share) * 0.5 * (visible + infrared)
+        part = lure_fusion_loss({"fused": aim}, batch, brightest=share)["intensity"]
+        np.testing.assert_allclose(part, 0.0, atol=1e-6)
+    with pytest.raises(InputError, match="brightest is 1.5"):
+        lure_fusion_loss({"fused": fused}, batch, brightest=1.5)
 
 
 def test_missing_entries_are_errors():

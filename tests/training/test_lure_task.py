@@ -187,8 +187,13 @@ def test_validation_scenes_have_every_degradation_and_are_always_the_same():
     np.testing.assert_array_equal(contrast["visible_clear"], np.tile(contrast["infrared"], (1, 1, 3)))
     assert (contrast["label"], contrast["modality"]) == (0, 1)
     np.testing.assert_array_equal(contrast["text"], hash_sentence(load_prompts()["LC"].training[0]))
-    fusion = task_of("lure_tiny_fusion")
-    assert [e["name"] for e in fusion.examples([scene("a")])] == ["a OE", "a LL"]
+    fusion = task_of("lure_tiny_fusion", val_side=8)
+    squares = list(fusion.examples([scene("a")]))
+    assert [e["name"] for e in squares] == ["a OE", "a LL"]
+    for square in squares:
+        np.testing.assert_array_equal(square["visible_clear"], scene("a")["visible_clear"][4:12, 4:12])
+        assert square["visible_hazy"].shape == (8, 8, 3)
+        assert square["infrared"].shape == (8, 8, 1)
 
 
 def test_the_probe_tells_degradations_apart_before_training():
@@ -244,9 +249,14 @@ def test_joint_training_has_both_losses():
         ("lure_fusion", {}),
         (
             "lure_tiny",
-            {"alpha_unified": 1.0, "clean_infrared": 0.0, "shares": (4.0, 1.0, 2.0, 1.5, 1.5)},
+            {
+                "alpha_unified": 5.0,
+                "clean_infrared": 0.0,
+                "shares": (4.0, 0.3, 2.5, 1.3, 1.3),
+                "val_side": 192,
+            },
         ),
-        ("lure_tiny_fusion", {}),
+        ("lure_tiny_fusion", {"brightest": 0.5, "val_side": 192}),
     ],
 )
 def test_configurations_have_the_options_with_their_defaults(name, change):
