@@ -1,5 +1,6 @@
 """The Laplacian pyramid of Burt and Adelson, The Laplacian Pyramid as a Compact Image Code (1983)."""
 
+import functools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -67,8 +68,10 @@ def _filtered(x: Array, *, step: int) -> Array:
     check_images(x=x)
     x = reflect_pad(x, ((2, 2), (2, 2)))
     height, width = x.shape[1] - 4, x.shape[2] - 4
-    x = sum(tap * x[:, i : i + height : step] for i, tap in enumerate(_TAPS))
-    return sum(tap * x[:, :, i : i + width : step] for i, tap in enumerate(_TAPS))
+    for axis, n in ((1, height), (2, width)):
+        parts = [lax.slice_in_dim(x, i, i + n, step, axis) for i in range(len(_TAPS))]
+        x = functools.reduce(jnp.add, [tap * part for tap, part in zip(_TAPS, parts, strict=True)])
+    return x
 
 
 def _doubled(x: Array, axis: int) -> Array:

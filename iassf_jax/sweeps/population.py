@@ -23,11 +23,12 @@ from iassf_jax.evaluation.measures import metric_names
 from iassf_jax.sweeps.folders import DIVERGED, Status, write_status
 from iassf_jax.sweeps.members import Member, open_members, rewind_to_common_step
 from iassf_jax.sweeps.stacked import StackedProgram, check_members, traced_values
+from iassf_jax.sweeps.turns import TurnsProgram
 from iassf_jax.training import RunResult, loop, settings, sharding, start
 from iassf_jax.training.optimizer import make_optimizer
 from iassf_jax.training.signals import StopRequest
 from iassf_jax.training.state import Initializer, TrainState, abstract_state, make_initializer
-from iassf_jax.training.task import make_task
+from iassf_jax.training.task import Task, make_task
 from iassf_jax.training.validating import LocalValidator
 
 _IN_FLIGHT = 2  # steps that may be queued on the devices
@@ -62,6 +63,12 @@ def train_population(
     return _Population(configs, folders, console or Console()).train()
 
 
+def _make_program(task: Task, config: ConfigDict, *, members: int) -> StackedProgram | TurnsProgram:
+    if jax.device_count() == 1 and jax.default_backend() == "cpu":
+        return TurnsProgram(task, config)
+    return StackedProgram(task, config, members=members)
+
+
 class _Population:
     def __init__(self, configs: Sequence[ConfigDict], folders: Sequence[Path], console: Console):
         check_members(configs)
@@ -89,7 +96,8 @@ class _Population:
         self.like_state, self.places = abstract_state(
             self.initializers[0], mesh=self.alone, rules=sharding.parse_rules((".*=replicated",))
         )
-        self.program = StackedProgram(self.tasks[0], self.shared, members=len(configs))
+        # The states of the one are stacked, those of the other a list; only the program looks inside.
+        self.program: Any = _make_program(self.tasks[0], self.shared, members=len(configs))
         self.schedule = loop.Schedule(
             self.shared.steps, self.shared.log_every, self.shared.eval_every, self.shared.checkpoint_every
         )

@@ -1,7 +1,7 @@
 """The program of a population: one training step, mapped over stacked states and over the devices."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -62,6 +62,31 @@ def traced_values(configs: Sequence[ConfigDict]) -> Values:
     }
 
 
+def member_step(task: Task, config: ConfigDict) -> Callable[[TrainState, Any, Values], Any]:
+    """Return `step(state, rows, values) -> (state, records, finite)`, the step of `training.run` with numbers
+    in place of the options of `TRACED`; a record is (total, count).
+    """
+
+    def step(state: TrainState, rows: Any, values: Values) -> Any:
+        options = config.optimizer.to_dict()
+        for option, value in values.items():
+            group, _, key = option.rpartition(".")
+            if group == "optimizer":
+                options[key] = value
+        stronger = getattr(task, "with_haze_strength", None)  # tasks without haze of their own have none
+        train_step = make_train_step(
+            stronger(values["haze_options.strength"]) if stronger else task,
+            make_optimizer(options, steps=config.steps),
+            augment_options=config.augment.to_dict(),
+            accumulate=config.accumulate,
+            ema_decay=config.ema_decay,
+        )
+        state, records, finite = train_step(state, rows, values["alpha"], values["seed"])
+        return state, {name: (record.total, record.count) for name, record in records.items()}, finite
+
+    return step
+
+
 class StackedProgram:
     """Calls the step for all members at once, compiled once.
 
@@ -80,7 +105,7 @@ class StackedProgram:
         devices = list(devices or jax.devices())
         used = max(n for n in range(1, len(devices) + 1) if members % n == 0)
         self._mesh = Mesh(np.array(devices[:used]), (_AXIS,), axis_types=(AxisType.Auto,))
-        self._task, self._config = task, config
+        self._step = member_step(task, config)
         self._side_by_side = devices[0].platform != "cpu"
         self._compiled: dict[bool, Any] = {}
         self._take = jax.jit(
@@ -137,28 +162,6 @@ class StackedProgram:
                 many, mesh=self._mesh, in_specs=(own, rows, own), out_specs=own, check_vma=False
             )
         return jax.jit(many, donate_argnums=0)
-
-    def _step(self, state: TrainState, rows: Any, values: Values) -> Any:
-        """One member's step: that of `training.run`, with its options in place of numbers."""
-        options = self._config.optimizer.to_dict()
-        for option, value in values.items():
-            group, _, key = option.rpartition(".")
-            if group == "optimizer":
-                options[key] = value
-        step = make_train_step(
-            self._task_in_haze(values["haze_options.strength"]),
-            make_optimizer(options, steps=self._config.steps),
-            augment_options=self._config.augment.to_dict(),
-            accumulate=self._config.accumulate,
-            ema_decay=self._config.ema_decay,
-        )
-        state, records, finite = step(state, rows, values["alpha"], values["seed"])
-        return state, {name: (record.total, record.count) for name, record in records.items()}, finite
-
-    def _task_in_haze(self, strength: Any) -> Task:
-        """The task with the strength as a number of the program; tasks without haze of their own stay."""
-        stronger = getattr(self._task, "with_haze_strength", None)
-        return stronger(strength) if stronger else self._task
 
 
 def _option(config: ConfigDict, option: str) -> Any:

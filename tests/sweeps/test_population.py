@@ -8,10 +8,11 @@ import pytest
 
 from iassf_jax.checkpoints.manager import CheckpointManager
 from iassf_jax.core.errors import ConfigError, TrainingError
-from iassf_jax.sweeps import worker
+from iassf_jax.sweeps import population, worker
 from iassf_jax.sweeps.folders import DIVERGED, FINISHED, read_status
 from iassf_jax.sweeps.population import train_population
 from iassf_jax.sweeps.stacked import StackedProgram, check_members
+from iassf_jax.sweeps.turns import TurnsProgram
 from iassf_jax.training import run_training
 
 ALONE = ("alpha=3.0", "seed=5", "optimizer.learning_rate=3e-3", "optimizer.weight_decay=0.1")
@@ -97,6 +98,26 @@ def test_a_population_continues_from_the_step_that_all_have(make_config, tmp_pat
     assert saves == [2, 2, 2, 2, 4, 4] and [result.step for result in results] == [4, 4]
     for found, expected in zip(folders, whole, strict=True):
         assert lines(found) == lines(expected)
+
+
+def test_on_a_single_cpu_members_take_turns_with_one_program(make_config, tmp_path, silent, monkeypatch):
+    programs = []
+
+    def in_turns(task, config, *, members):
+        programs.append(TurnsProgram(task, config))
+        return programs[-1]
+
+    monkeypatch.setattr(population, "_make_program", in_turns)
+    members = [("alpha=1.0",), ("alpha=1.0",), DIVERGING, ALONE]  # equal ones do not share their state
+    configs = [make_config(*SHORT, *words, "eval_every=0", "images_every=0") for words in members]
+    folders = [tmp_path / str(index) for index in range(len(configs))]
+    results = train_population(configs, folders, console=silent)
+    assert len(programs) == 1
+    run_training(configs[3], tmp_path / "alone", console=silent)
+    for found, expected in zip(lines(folders[3]), lines(tmp_path / "alone"), strict=True):
+        assert {**found, "kind": 0} == pytest.approx({**expected, "kind": 0}, rel=2e-6)
+    assert lines(folders[0]) == lines(folders[1]) != lines(folders[3])
+    assert isinstance(results[2], TrainingError) and read_status(folders[2]).state == DIVERGED
 
 
 def test_members_of_other_programs_are_refused(make_config):
