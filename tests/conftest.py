@@ -25,6 +25,8 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+pytest_plugins = ("tests.tiny_runs",)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

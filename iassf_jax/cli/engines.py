@@ -1,7 +1,7 @@
 """The options that say where the points of a sweep are trained, and what they mean."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from iassf_jax.core.errors import InputError
 from iassf_jax.sweeps.folders import Unit, read_status
 from iassf_jax.sweeps.local import run_local
 from iassf_jax.sweeps.ray_tune import run_ray
+from iassf_jax.sweeps.schedulers import NAMES, read_scheduler
 from iassf_jax.sweeps.slurm import run_slurm
 
-_OF_ENGINE = {"address": "ray", "resources": "ray", "scheduler": "ray", "slurm": "slurm"}
+_OF_ENGINE = {"address": "ray", "resources": "ray", "slurm": "slurm"}
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,12 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resources", metavar="KIND=N,...", help="what a trial of Ray takes, as GPU=1,CPU=8 (CPU=1)"
     )
-    parser.add_argument("--scheduler", metavar="NAME", help="of Ray: asha ends the worse points early")
+    parser.add_argument(
+        "--scheduler",
+        choices=NAMES,
+        help="of Ray: asha ends the worse points early; pbt lets them take over from better ones (default: "
+        "what the sweep file says, or none)",
+    )
     parser.add_argument(
         "--slurm",
         action="append",
@@ -36,7 +42,12 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train_units(
-    args: argparse.Namespace, units: list[Unit], storage: Path, report: Callable[[Unit], None]
+    args: argparse.Namespace,
+    units: list[Unit],
+    storage: Path,
+    report: Callable[[Unit], None],
+    *,
+    schedule: Mapping[str, Any] | None = None,
 ) -> bool:
     """Train the units that are not done on the chosen engine; False if it was stopped.
 
@@ -45,14 +56,22 @@ def train_units(
       units: folders of the points that one process trains.
       storage: folder of the sweep; an engine's own records go below it.
       report: called with a unit that has ended.
+      schedule: from the sweep file, see `points.sweep_scheduler`.
 
     Raises:
+      ConfigError: a scheduler that makes no sense for these points.
       InputError: options of another engine, or the engine cannot be used.
       MissingDependencyError: its package is not installed.
     """
     for option, engine in _OF_ENGINE.items():
         if getattr(args, option) and args.engine != engine:
             raise InputError(f"--{option} is for --engine {engine}; the engine is {args.engine}")
+    scheduler = read_scheduler(args.scheduler, schedule)
+    if scheduler is not None and args.engine != "ray":
+        raise InputError(
+            f"schedulers are for --engine ray; the engine is {args.engine}, which trains all points to their "
+            "end: give --scheduler none for that"
+        )
     if args.engine == "local":
         return run_local(units, parallel=args.parallel or 1, retries=args.retries, report=report)
     storage, parallel = storage / args.engine, args.parallel or 0
@@ -66,7 +85,7 @@ def train_units(
         resources=_numbers((args.resources or "CPU=1").split(",")),
         parallel=parallel,
         retries=args.retries,
-        scheduler=args.scheduler or "none",
+        scheduler=scheduler,
         report=report,
     )
 

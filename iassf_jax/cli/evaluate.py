@@ -29,7 +29,7 @@ from data_pipelines.sets.stored import default_data_dir, find_set, import_tfds
 from iassf_jax import models as networks
 from iassf_jax.checkpoints.sources import load_pretrained
 from iassf_jax.cli.depth_options import add_depth_options, depth_rule
-from iassf_jax.cli.evaluation_outputs import KINDS, image_writer, print_results
+from iassf_jax.cli.evaluation_outputs import print_results
 from iassf_jax.cli.metric_options import (
     add_metric_options,
     load_models,
@@ -42,7 +42,7 @@ from iassf_jax.core.compilation import enable_compilation_cache
 from iassf_jax.core.errors import InputError, MissingDependencyError
 from iassf_jax.evaluation import baselines
 from iassf_jax.evaluation.evaluate import Options, evaluate_places
-from iassf_jax.evaluation.outputs import FILES, write_results
+from iassf_jax.evaluation.outputs import FILES, KINDS, image_writer, write_results
 from iassf_jax.evaluation.scenes import SceneHaze, list_places
 from iassf_jax.inference import Fuser
 from iassf_jax.inference.buckets import MAX_SHAPES

@@ -1,35 +1,18 @@
-"""What `iassf evaluate` shows: images, and tables on the terminal."""
+"""What `iassf evaluate` shows on the terminal."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from iassf_jax.core.images import write_image
-from iassf_jax.evaluation import baselines
-from iassf_jax.evaluation.evaluate import Evaluation, Pictures
-from iassf_jax.evaluation.scenes import Scene
+from iassf_jax.evaluation.evaluate import Evaluation
 from iassf_jax.metrics import METRICS
 from iassf_jax.metrics.folders import Measurements
 from iassf_jax.metrics.report import rank, shown, summaries
 
-KINDS = ("fused", "restored", "haze", "hazy", "baselines")
 _STYLES = {1: "bold green", 2: "underline"}
 _ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
-
-
-def image_writer(output: Path, kinds: tuple[str, ...]) -> Callable[[Scene, Pictures], None]:
-    """Return what writes the images of a scene to OUTPUT/KIND/DATA/NAME.png, baselines by their names."""
-
-    def write(scene: Scene, pictures: Pictures) -> None:
-        folder = scene.data.strip("/.").replace("/", "_").replace(":", "_")
-        for kind, image in pictures.items():
-            if kind in kinds or (kind in baselines.ALL and "baselines" in kinds):
-                write_image(output / kind / folder / f"{scene.name}.png", image)
-
-    return write
 
 
 def print_results(console: Console, evaluation: Evaluation, folder: Path) -> None:

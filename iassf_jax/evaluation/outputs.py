@@ -1,14 +1,17 @@
-"""The files of an evaluation's results."""
+"""The files of an evaluation's results: tables, values, images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from iassf_jax.core.atomic import written_aside
-from iassf_jax.evaluation import tables
-from iassf_jax.evaluation.evaluate import Evaluation
+from iassf_jax.core.images import write_image
+from iassf_jax.evaluation import baselines, tables
+from iassf_jax.evaluation.evaluate import Evaluation, Pictures
+from iassf_jax.evaluation.scenes import Scene
 
 SUMMARY = "summary.json"  # written last: with it an evaluation is complete
+KINDS = ("fused", "restored", "haze", "hazy", "baselines")  # of images
 FILES = ("per_image.csv", "restored.csv", "tables.md", SUMMARY)
 
 
@@ -25,3 +28,15 @@ def write_results(
     for name, content in zip(FILES, contents, strict=True):
         with written_aside(folder / name) as path:
             path.write_text(content, encoding="utf-8")
+
+
+def image_writer(output: Path, kinds: Collection[str]) -> Callable[[Scene, Pictures], None]:
+    """Return what writes the images of a scene to OUTPUT/KIND/DATA/NAME.png, baselines by their names."""
+
+    def write(scene: Scene, pictures: Pictures) -> None:
+        folder = scene.data.strip("/.").replace("/", "_").replace(":", "_")
+        for kind, image in pictures.items():
+            if kind in kinds or (kind in baselines.ALL and "baselines" in kinds):
+                write_image(output / kind / folder / f"{scene.name}.png", image)
+
+    return write

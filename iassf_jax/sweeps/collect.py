@@ -10,6 +10,7 @@ from typing import Any
 from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.errors import InputError
 from iassf_jax.sweeps.folders import read_overrides, read_status
+from iassf_jax.sweeps.takeovers import read_takeovers
 
 Row = dict[str, Any]
 
@@ -54,13 +55,15 @@ def as_markdown(rows: Sequence[Row]) -> str:
 def _row(folder: Path) -> Row:
     status = read_status(folder)
     row = {**read_overrides(folder), "state": status.state, "step": status.step, **status.metrics}
-    return row | ({"error": status.error} if status.error else {})
+    takeovers = "; ".join(map(str, read_takeovers(folder)))
+    further = {"takeovers": takeovers, "error": status.error}
+    return row | {name: text for name, text in further.items() if text}
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:
-    """Return all columns, in the order in which rows bring them, the error last."""
+    """Return all columns, in the order in which rows bring them, long texts last."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    return sorted(columns, key=lambda column: column == "error")
+    return sorted(columns, key=lambda column: (column == "takeovers") + 2 * (column == "error"))
 
 
 def _cell(value: Any) -> str:

@@ -8,12 +8,12 @@ A request is a plain mapping, because it is kept in the point's file:
     haze        recipe that clear images are put into; "" takes the hazy images of the files
     limit       first so many scenes; None is all
     batch       images that a device is given at a time
-    save        images that are written, of "fused", "restored" and "hazy"
+    save        images that are written, of `evaluation.outputs.KINDS`
     ma_model    file of Ma's regression forests for q_pi; "" is none
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,9 @@ from data_pipelines.decode import ImageError
 from iassf_jax import models
 from iassf_jax.checkpoints.sources import load_pretrained
 from iassf_jax.core.errors import InputError
-from iassf_jax.core.images import write_image
-from iassf_jax.evaluation.evaluate import Evaluation, Options, Pictures, evaluate_places
-from iassf_jax.evaluation.outputs import SUMMARY, write_results
-from iassf_jax.evaluation.scenes import Scene, SceneHaze, list_places
+from iassf_jax.evaluation.evaluate import Evaluation, Options, evaluate_places
+from iassf_jax.evaluation.outputs import SUMMARY, image_writer, write_results
+from iassf_jax.evaluation.scenes import SceneHaze, list_places
 from iassf_jax.inference import Fuser
 from iassf_jax.metrics import Models, load_ma_model
 
@@ -92,19 +91,11 @@ def _evaluate(model: Any, variables: Any, method: str, request: Request, output:
         models=Models(ma=load_ma_model(Path(request["ma_model"])) if request["ma_model"] else None),
         devices=devices,
     )
-    evaluation = evaluate_places(fuser, places, options, on_images=_image_writer(output, request["save"]))
+    evaluation = evaluate_places(fuser, places, options, on_images=image_writer(output, request["save"]))
     if evaluation.fusion.problems:
         # A mean over the scenes that happened to work could not be compared with that of other points.
         raise InputError(f"scenes that failed: {'; '.join(evaluation.fusion.problems[:3])}")
     return evaluation
-
-
-def _image_writer(output: Path, kinds: Sequence[str]) -> Callable[[Scene, Pictures], None]:
-    def write(scene: Scene, pictures: Pictures) -> None:
-        for kind in kinds:
-            write_image(output / kind / f"{scene.name}.png", pictures[kind])
-
-    return write
 
 
 def _means(summary: Path) -> dict[str, float]:

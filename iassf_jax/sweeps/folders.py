@@ -3,6 +3,7 @@
 WORKDIR/sweep.json             the points in order, with their overrides
 WORKDIR/NAME/point.json        overrides and resolved configuration of a point, how it is to be evaluated
 WORKDIR/NAME/status.json       how its last try ended; absent before and during the first one
+WORKDIR/NAME/takeovers.json    where it went on from another point's state, see `sweeps.takeovers`
 WORKDIR/NAME/output.log        what its tries printed
 WORKDIR/NAME/...               the run, see `training.run`
 """
@@ -19,6 +20,7 @@ from iassf_jax.core.atomic import written_aside
 from iassf_jax.core.config import from_json, to_json
 from iassf_jax.core.errors import InputError
 from iassf_jax.sweeps.points import Point
+from iassf_jax.sweeps.takeovers import read_takeovers, with_options
 from iassf_jax.training.settings import check_continuation
 
 FINISHED, FAILED, DIVERGED, STOPPED, WAITING = "finished", "failed", "diverged", "stopped", "waiting"
@@ -53,7 +55,7 @@ def write_points(
       evaluations: point's name -> name of an evaluation -> how it is made, see `sweeps.evaluating`.
 
     Raises:
-      ConfigError: a point was trained to its end with other options.
+      ConfigError: a point was trained to its end, or took over from another one, with other options.
       InputError: the folder cannot be written.
     """
     named: list[dict[str, Any]] = [{"name": one.name, "overrides": dict(one.overrides)} for one in points]
@@ -64,19 +66,21 @@ def write_points(
         for point, entry in zip(points, named, strict=True)
     ]
     for point, entry in zip(points, entries, strict=True):
-        _check_finished(workdir / point.name, entry)
+        _check_trained(workdir / point.name, entry)
     for point, entry in zip(points, entries, strict=True):
         _write(workdir / point.name / "point.json", entry)
     _write(workdir / "sweep.json", {"points": named})
     return [workdir / point.name for point in points]
 
 
-def _check_finished(folder: Path, entry: Mapping[str, Any]) -> None:
-    """Refuse to take a point for finished that was trained otherwise; its own process checks all others.
+def _check_trained(folder: Path, entry: Mapping[str, Any]) -> None:
+    """Refuse to take a point for finished that was trained otherwise, or to begin a takeover's otherwise.
 
-    A point of which only other evaluations are asked for is not finished any more.
+    All others are checked by the process that continues them. A point of which only other evaluations are
+    asked for is not finished any more.
     """
-    if read_status(folder).state not in FINAL or not (folder / "point.json").exists():
+    known = read_status(folder).state in FINAL or read_takeovers(folder)
+    if not known or not (folder / "point.json").exists():
         return
     saved = _read(folder / "point.json")
     check_continuation(saved["config"], entry["config"], workdir=str(folder))
@@ -85,12 +89,13 @@ def _check_finished(folder: Path, entry: Mapping[str, Any]) -> None:
 
 
 def read_config(folder: Path) -> ConfigDict:
-    """Return the resolved configuration of a point."""
-    return from_json(json.dumps(_read(folder / "point.json")["config"]))
+    """Return the resolved configuration of a point, as it is since its last takeover."""
+    config, takeovers = _read(folder / "point.json")["config"], read_takeovers(folder)
+    return from_json(json.dumps(with_options(config, takeovers[-1].options) if takeovers else config))
 
 
 def read_overrides(folder: Path) -> dict[str, Any]:
-    """Return what distinguishes a point."""
+    """Return what distinguishes a point, or did until its first takeover."""
     return _read(folder / "point.json")["overrides"]
 
 

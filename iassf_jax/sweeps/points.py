@@ -1,7 +1,8 @@
 """The points of a sweep: which configurations are trained, and under which names.
 
 A sweep file is a configuration file that also has `get_points()`, a generator of overrides such as
-{"alpha": 0.5, "model.num_fusion_blocks": 3}. Several of them, and grids, multiply.
+{"alpha": 0.5, "model.num_fusion_blocks": 3}. Several of them, and grids, multiply. One of them may have
+`get_scheduler()`, see `sweeps.schedulers`.
 """
 
 import ast
@@ -19,6 +20,7 @@ from iassf_jax.core.errors import ConfigError
 from iassf_jax.core.python_files import packaged_folder, use_file
 
 Overrides = dict[str, Any]
+_PROBLEM = "cannot be used as a sweep: {reason}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,25 @@ def make_points(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"points that are equal: {', '.join(twice)}")
     return points
+
+
+def sweep_scheduler(*sweeps: str | Path) -> dict[str, Any] | None:
+    """Return what `get_scheduler()` of these sweep files returns; None where none of them has it.
+
+    Raises:
+      ConfigError: a file that does not exist or cannot be used, or two schedulers.
+    """
+    found = {}
+    for path in map(_find, sweeps):
+        module = use_file(path, lambda module: module, kind="sweep", problem=_PROBLEM)
+        if hasattr(module, "get_scheduler"):
+            found[str(path)] = module.get_scheduler()
+    if len(found) > 1:
+        raise ConfigError(f"{' and '.join(found)} each have a get_scheduler(); there can be one")
+    for name, given in found.items():
+        if not isinstance(given, Mapping):
+            raise ConfigError(f'get_scheduler() of {name} returned {given!r}; expected a mapping with "name"')
+    return next((dict(given) for given in found.values()), None)
 
 
 def point_name(overrides: Mapping[str, Any]) -> str:
@@ -120,9 +141,7 @@ def _find(path_or_name: str | Path) -> Path:
 
 
 def _points_of(path: Path) -> list[Overrides]:
-    module = use_file(
-        path, lambda module: module, kind="sweep", problem="cannot be used as a sweep: {reason}"
-    )
+    module = use_file(path, lambda module: module, kind="sweep", problem=_PROBLEM)
     if not hasattr(module, "get_points"):
         raise ConfigError(f"{path} is no sweep: it has no get_points(), which yields overrides")
     points = [dict(point) for point in module.get_points()]

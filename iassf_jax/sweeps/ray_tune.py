@@ -5,16 +5,18 @@ is started again and goes on from the checkpoints of its runs.
 """
 
 import json
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from iassf_jax.core.errors import InputError, MissingDependencyError
 from iassf_jax.sweeps.folders import (
-    FINAL,
+    FAILED,
     PRUNED,
-    STOPPED,
+    WAITING,
     Status,
     Unit,
     is_done,
@@ -22,10 +24,13 @@ from iassf_jax.sweeps.folders import (
     read_status,
     write_status,
 )
+from iassf_jax.sweeps.ray_schedulers import TOKEN, make_ray_scheduler
+from iassf_jax.sweeps.ray_trial import train_trial
+from iassf_jax.sweeps.schedulers import Asha, Pbt, Scheduler, compare
 from iassf_jax.training.ray_launch import connect
 
-SCHEDULERS = ("none", "asha")
-_POLL = 1.0  # seconds between looks at a run's metrics
+_HANDOVERS = "checkpoint_*"  # Ray's copies of what points have handed over, in a trial's folder
+_KEPT = 4  # of them for each trial: one that is about to be taken over must not vanish
 
 
 def run_ray(
@@ -36,7 +41,7 @@ def run_ray(
     resources: Mapping[str, Any] | None = None,
     parallel: int = 0,
     retries: int = 1,
-    scheduler: str = "none",
+    scheduler: Scheduler | None = None,
     report: Callable[[Unit], None] = lambda unit: None,
 ) -> bool:
     """Train the units that are not done yet; False if it was stopped.
@@ -49,18 +54,47 @@ def run_ray(
       resources: what a trial takes, such as {"GPU": 1, "CPU": 8}; one CPU by default.
       parallel: trials at a time; 0 is as many as there is room for.
       retries: further tries of a unit.
-      scheduler: "asha" ends points early whose validation is among the worse ones; "none" trains all.
+      scheduler: see `sweeps.schedulers`; None trains all points to their end.
       report: called with each unit at the end.
 
     Raises:
       MissingDependencyError: Ray is not installed.
-      InputError: the cluster cannot be reached, or points that the scheduler cannot compare.
+      InputError: the cluster cannot be reached, or the scheduler cannot do with these options.
+      ConfigError: points that the scheduler cannot compare.
     """
     waiting = [unit for unit in units if not is_done(unit)]
-    if scheduler not in SCHEDULERS:
-        raise InputError(f"--scheduler {scheduler}; expected one of {', '.join(SCHEDULERS)}")
-    if scheduler != "none" and any(len(unit) > 1 for unit in units):
-        raise InputError("--scheduler ends single points and cannot be combined with --population")
+    ray, tune = _import_ray()
+    ended: set[str] = set()
+    decides = _ray_scheduler(scheduler, units, parallel, ended) if scheduler else None
+    if not waiting:
+        return True
+    connect(ray, address)
+    _drop_handovers(storage)
+    results = tune.Tuner(
+        tune.with_resources(train_trial, dict(resources or {"CPU": 1})),
+        param_space=_parameters(tune, waiting, scheduler),
+        tune_config=tune.TuneConfig(
+            scheduler=decides,
+            # It would hold trials back until others have ended, but under pbt all take turns.
+            max_concurrent_trials=None if isinstance(scheduler, Pbt) else parallel or None,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name=time.strftime("%Y-%m-%d_%H-%M-%S"),
+            storage_path=str(storage.absolute()),
+            failure_config=tune.FailureConfig(max_failures=retries),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=_KEPT),
+        ),
+    ).fit()
+    _drop_handovers(storage)
+    stopped = _record_ends(waiting, results, ended)
+    for unit in waiting:
+        report(unit)
+    return not stopped
+
+
+def _import_ray() -> tuple[Any, Any]:
     try:
         import ray
         from ray import tune
@@ -68,57 +102,67 @@ def run_ray(
         raise MissingDependencyError(
             f'--engine ray needs Ray Tune, but there is {error}: pip install "iassf_jax[ray]"'
         ) from error
-    if not waiting:
-        return True
-    connect(ray, address)
-    results = tune.Tuner(
-        tune.with_resources(_trial, dict(resources or {"CPU": 1})),
-        param_space={"unit": tune.grid_search([[str(f.absolute()) for f in unit] for unit in waiting])},
-        tune_config=tune.TuneConfig(
-            max_concurrent_trials=parallel or None, scheduler=_scheduler(scheduler, waiting)
-        ),
-        run_config=tune.RunConfig(
-            name="ray",
-            storage_path=str(storage.absolute()),
-            failure_config=tune.FailureConfig(max_failures=retries),
-        ),
-    ).fit()
-    stopped = len(results) < len(waiting) or any(
-        not is_done(unit) and read_status(unit[0]).state == STOPPED for unit in waiting
-    )
-    for unit in waiting:
-        if scheduler != "none" and not is_done(unit) and not read_status(unit[0]).error:
-            write_status(unit[0], Status(PRUNED, *_newest(unit[0])))
-        report(unit)
-    return not stopped
+    return ray, tune
 
 
-def _trial(parameters: Mapping[str, Any]) -> None:
-    """What a trial does: train its unit and report every validation of its first point to Tune."""
-    from ray import tune
+def _ray_scheduler(scheduler: Scheduler, units: Sequence[Unit], parallel: int, ended: set[str]) -> Any:
+    """Check that the scheduler can compare the units, and return it as Ray's."""
+    name = "asha" if isinstance(scheduler, Asha) else "pbt"
+    if any(len(unit) > 1 for unit in units):
+        raise InputError(f"scheduler {name} looks at single points and cannot be combined with --population")
+    if name == "pbt" and 0 < parallel < len(units):
+        raise InputError(
+            f"--parallel {parallel}: all points of pbt take turns; how many train at a time follows from "
+            "what each of them takes, see --resources"
+        )
+    comparison = compare(scheduler, [read_config(unit[0]) for unit in units])
+    return make_ray_scheduler(scheduler, comparison, ended=ended)
 
-    from iassf_jax.sweeps.worker import train_points
 
-    unit = tuple(Path(folder) for folder in parameters["unit"])
-    thread = threading.Thread(target=train_points, args=(unit,), daemon=True)
-    thread.start()
-    for line in _validations(unit[0], thread):
-        tune.report({name: value for name, value in line.items() if name != "kind"})
-    if failed := [status for status in map(read_status, unit) if status.error and status.state not in FINAL]:
-        raise RuntimeError(failed[0].error)
+def _parameters(tune: Any, units: Sequence[Unit], scheduler: Scheduler | None) -> dict[str, Any]:
+    """Return the parameters of trials; under population based training with the values that may change.
+
+    A trial that takes over gets the parameters of its donor, so it is told by its name which point it is.
+    """
+    folders = {unit[0].name: [str(folder.absolute()) for folder in unit] for unit in units}
+    parameters: dict[str, Any] = {"unit": tune.grid_search(list(folders.values())), "cwd": os.getcwd()}
+    if isinstance(scheduler, Pbt):
+        configs = {str(unit[0].absolute()): read_config(unit[0]) for unit in units}
+        for option in scheduler.mutations:
+            values = {folder: float(_option(config, option)) for folder, config in configs.items()}
+            parameters[option] = tune.sample_from(lambda drawn, own=values: own[drawn["unit"][0]])
+        parameters |= {TOKEN: "", "interval": scheduler.interval}
+    return parameters
 
 
-def _validations(folder: Path, thread: threading.Thread) -> Iterator[dict[str, Any]]:
-    """Yield the validations of a run as they appear in its metrics, until `thread` has ended."""
-    seen = -1
-    running = True
-    while running:
-        thread.join(_POLL)
-        running = thread.is_alive()
-        for line in read_validations(folder):
-            if line["step"] > seen:
-                seen = line["step"]
-                yield line
+def _trial_name(trial: Any) -> str:
+    return Path(trial.config["unit"][0]).name
+
+
+def _record_ends(units: Sequence[Unit], results: Iterable[Any], ended: set[str]) -> bool:
+    """Record what the points could not record themselves; whether some were stopped with the command."""
+    errors = {Path(result.path).name: result.error for result in results if result.path}
+    stopped = False
+    for unit in units:
+        name = unit[0].name
+        for folder in unit:
+            if read_status(folder).state != WAITING:
+                continue
+            if errors.get(name) is not None:
+                write_status(folder, Status(FAILED, error=f"its process failed: {_first_line(errors[name])}"))
+            elif name in ended:
+                write_status(folder, Status(PRUNED, *_newest(folder)))
+        stopped |= not is_done(unit) and not any(read_status(folder).error for folder in unit)
+    return stopped
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in reversed(str(error).strip().splitlines()) if line), type(error).__name__)
+
+
+def _drop_handovers(storage: Path) -> None:
+    for place in storage.glob(f"*/*/{_HANDOVERS}"):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def read_validations(folder: Path) -> list[dict[str, Any]]:
@@ -130,24 +174,15 @@ def read_validations(folder: Path) -> list[dict[str, Any]]:
     return [entry for entry in map(json.loads, lines) if entry["kind"] == "eval"]
 
 
-def _scheduler(name: str, units: Sequence[Unit]) -> Any:
-    if name == "none":
-        return None
-    from ray.tune.schedulers import ASHAScheduler
-
-    configs = [read_config(unit[0]) for unit in units]
-    kinds = {(config.best_metric, config.best_mode, config.steps, config.eval_every) for config in configs}
-    if len(kinds) != 1:
-        raise InputError("--scheduler asha compares points of equal best_metric, steps and eval_every")
-    metric, mode, steps, every = kinds.pop()
-    if not (metric and every and configs[0].data.val):
-        raise InputError("--scheduler asha needs validation: data.val, eval_every and best_metric")
-    return ASHAScheduler(time_attr="step", metric=metric, mode=mode, max_t=steps, grace_period=every)
-
-
 def _newest(folder: Path) -> tuple[int, dict[str, float]]:
     validations = read_validations(folder)
     if not validations:
         return 0, {}
     last = validations[-1]
     return last["step"], {name: value for name, value in last.items() if name not in ("kind", "step")}
+
+
+def _option(config: Any, option: str) -> Any:
+    for key in option.split("."):
+        config = config[key]
+    return config

@@ -25,30 +25,38 @@ from iassf_jax.sweeps.folders import (
     read_status,
     write_status,
 )
+from iassf_jax.sweeps.handover import finish_takeover
 from iassf_jax.sweeps.lifeline import ATTACHED, end_with_parent
 from iassf_jax.training import RunResult, run_training
+from iassf_jax.training.loop import Tell
 
 
-def train_points(folders: Sequence[Path]) -> list[Status]:
+def train_points(folders: Sequence[Path], *, tell: Tell | None = None) -> list[Status]:
     """Train the points of `folders`, or continue them, make their evaluations and record how each ended.
 
     Several are a population and must share a program (`sweeps.groups`). Points that are done are left alone.
     An error is recorded, printed and not raised.
+
+    Args:
+      folders: of the points.
+      tell: called with the validations of a point that is trained alone, see `training.loop.train`.
     """
     open_folders = [folder for folder in folders if read_status(folder).state not in FINAL]
-    for folder, status in zip(open_folders, _train(open_folders), strict=True):
+    for folder, status in zip(open_folders, _train(open_folders, tell), strict=True):
         write_status(folder, _evaluate(folder, status) if status.state == FINISHED else status)
     return [read_status(folder) for folder in folders]
 
 
-def _train(open_folders: Sequence[Path]) -> list[Status]:
+def _train(open_folders: Sequence[Path], tell: Tell | None) -> list[Status]:
     try:
+        for folder in open_folders:
+            finish_takeover(folder)
         if len(open_folders) > 1:
             from iassf_jax.sweeps.population import train_population
 
             configs = [read_config(folder) for folder in open_folders]
             return [_status(result) for result in train_population(configs, open_folders)]
-        return [_status(run_training(read_config(folder), folder)) for folder in open_folders]
+        return [_status(run_training(read_config(folder), folder, tell=tell)) for folder in open_folders]
     except TrainingError as error:
         return [Status(DIVERGED, error=str(error))] * len(open_folders)
     except Exception as error:  # recorded for the sweep, which goes on with its other points

@@ -22,6 +22,9 @@ from iassf_jax.training.window import LogWindow
 Evaluate = Callable[[Any, int], dict[str, float] | None]
 """(params, step) -> metrics, or None when the evaluation was broken off."""
 
+Tell = Callable[[int, Mapping[str, float]], None]
+"""(step, validation of the parameters after it) -> None."""
+
 Place = Callable[[Mapping[str, np.ndarray]], dict[str, Array]]
 """Host arrays, this process's rows of a batch -> the batch on the devices."""
 
@@ -92,11 +95,15 @@ def train(
     config: Mapping[str, Any],
     log: Log,
     stop: StopRequest,
+    tell: Tell | None = None,
 ) -> tuple[TrainState, int]:
     """Train from `start` finished steps to `schedule.steps`, or until `stop`, and return (state, steps done).
 
     `place` puts a batch of this process on the devices, `alpha` and `seed` are there already: nothing else
     goes to the devices, and nothing comes back but the records at log lines and what is saved.
+
+    `tell` is called with every validation but the last step's, when the checkpoint of that step, where there
+    is one, is on disk. What it raises ends the run there.
 
     Raises:
       TrainingError: a loss or gradient is not finite. It is noticed before the next checkpoint is written.
@@ -124,6 +131,9 @@ def train(
         if done:
             manager.wait()
             return state, step
+        if tell and step != start and progress.evaluation:
+            manager.wait()
+            tell(step, progress.evaluation)
 
         names, rows = split_off_names(next(progress.batches))
         batch = place(rows)

@@ -57,6 +57,7 @@ def run_training(
     *,
     allow_changes: bool = False,
     console: Console | None = None,
+    tell: loop.Tell | None = None,
 ) -> RunResult:
     """Train as `config` says, or continue the run in `workdir` from its newest checkpoint.
 
@@ -67,6 +68,7 @@ def run_training(
       workdir: the run's folder; created when missing.
       allow_changes: continue a run although its configuration was another one.
       console: where to report; the terminal by default.
+      tell: called with every validation but the last, see `loop.train`.
 
     Raises:
       ConfigError: impossible options, or other ones than the run in `workdir` was started with.
@@ -75,7 +77,8 @@ def run_training(
       TrainingError: the loss is not finite.
     """
     try:
-        return _Run(config, Path(workdir), console or Console(), allow_changes=allow_changes).train()
+        run = _Run(config, Path(workdir), console or Console(), allow_changes=allow_changes)
+        return run.train(tell)
     except ImageError as error:
         raise InputError(str(error)) from error
 
@@ -115,7 +118,7 @@ class _Run:
         if config.data.val:
             self._examples()  # a wrong folder is noticed now, not at the first validation
 
-    def train(self) -> RunResult:
+    def train(self, tell: loop.Tell | None = None) -> RunResult:
         if distributed.is_main():
             records.make_folder(self.workdir)
         distributed.barrier("run folder")
@@ -143,6 +146,7 @@ class _Run:
                     config=self.plain,
                     log=log,
                     stop=stop,
+                    tell=tell,
                 )
         finished = step == self.config.steps
         return RunResult(

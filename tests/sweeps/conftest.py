@@ -1,18 +1,18 @@
-"""Runs in these tests are those of tests/training: a network of a few numbers, a folder of small images."""
+"""Every run here is one of the network of a few numbers, see tests/tiny_runs.py."""
 
 import textwrap
 
 import pytest
 
-from tests.training.conftest import (  # noqa: F401
-    config_file,
-    make_config,
-    programs,
-    shared_programs,
-    silent,
-    tiny_network,
-    triplets,
-)
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(shared_programs):
+    """See tests/tiny_runs.py."""
+
+
+@pytest.fixture(autouse=True)
+def known_network(tiny_network):
+    """See tests/tiny_runs.py."""
 
 
 @pytest.fixture

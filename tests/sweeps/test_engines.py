@@ -7,7 +7,7 @@ import types
 import pytest
 
 from iassf_jax.cli.main import main
-from iassf_jax.core.errors import InputError
+from iassf_jax.core.errors import IassfError
 from iassf_jax.sweeps import worker
 from iassf_jax.sweeps.folders import (
     DIVERGED,
@@ -21,6 +21,7 @@ from iassf_jax.sweeps.folders import (
 )
 from iassf_jax.sweeps.points import make_points
 from iassf_jax.sweeps.ray_tune import read_validations, run_ray
+from iassf_jax.sweeps.schedulers import Asha, Pbt
 from iassf_jax.sweeps.slurm import UnitTask, run_slurm
 
 
@@ -35,22 +36,37 @@ def units(sweep_file, tmp_path):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Replaces the training; a point of alpha 4 fails, one of alpha 5 is ended after its first validation."""
+    """Replaces the training; a point of alpha 4 fails, one of alpha 6 is interrupted with the command."""
     folders = []
 
-    def train_points(unit):
+    def train_points(unit, *, tell=None):
         for folder in unit:
             folders.append(folder.name)
             alpha = json.loads((folder / "point.json").read_text())["overrides"]["alpha"]
-            line = {"step": 10, "kind": "eval", "restored_psnr": 20 + alpha}
+            metrics = {"restored_psnr": 20 + alpha}
+            line = {"step": 10, "kind": "eval", **metrics}
             (folder / "metrics.jsonl").write_text(json.dumps(line) + '\n{"step": 20, "ki')
-            if alpha != 5.0:
-                write_status(
-                    folder, Status(FAILED, error="no data") if alpha == 4.0 else Status(FINISHED, 20)
-                )
+            if tell is not None:
+                tell(10, metrics)
+            if alpha == 6.0:
+                sys.exit(0)
+            failed = Status(FAILED, error="no data")
+            write_status(folder, failed if alpha == 4.0 else Status(FINISHED, 20, metrics))
+        return [read_status(folder) for folder in unit]
 
     monkeypatch.setattr(worker, "train_points", train_points)
+    monkeypatch.setattr("iassf_jax.core.compilation.enable_compilation_cache", lambda: None)
     return folders
+
+
+class Scheduler:
+    """Ends trials of alpha 5 after their first validation."""
+
+    def __init__(self, **options):
+        self.options = options
+
+    def on_trial_result(self, controller, trial, result):
+        return "STOP" if result["restored_psnr"] == 25.0 else "CONTINUE"
 
 
 class Tuner:
@@ -59,34 +75,53 @@ class Tuner:
     made: list["Tuner"] = []
 
     def __init__(self, trainable, *, param_space, tune_config, run_config):
-        self.trainable, self.units = trainable, param_space["unit"]
-        self.tune_config, self.run_config, self.reported, self.errors = tune_config, run_config, [], []
+        self.trainable, self.space = trainable, param_space
+        self.tune_config, self.run_config, self.reported = tune_config, run_config, []
         self.made.append(self)
 
     def fit(self):
-        sys.modules["ray.tune"].report = self.reported.append
-        for unit in self.units:
-            try:
-                self.trainable({"unit": unit})
-            except RuntimeError as error:
-                self.errors.append(str(error))
-        return self.units
+        return [self.run({**self.space, "unit": unit}) for unit in self.space["unit"]]
+
+    def run(self, parameters):
+        name = self.tune_config["trial_name_creator"](types.SimpleNamespace(config=parameters))
+
+        def report(result):
+            self.reported.append(result)
+            scheduler = self.tune_config["scheduler"]
+            if scheduler and scheduler.on_trial_result(None, name, result) == "STOP":
+                sys.exit(0)
+
+        vars(sys.modules["ray.tune"]).update(report=report)
+        error = None
+        try:
+            self.trainable(parameters)
+        except RuntimeError as raised:
+            error = raised
+        except SystemExit:
+            pass  # as a thread of Ray's
+        return types.SimpleNamespace(path=f"/storage/{name}", error=error)
 
 
 @pytest.fixture
 def tune(monkeypatch):
     monkeypatch.setattr(Tuner, "made", [])
-    monkeypatch.setattr("iassf_jax.sweeps.ray_tune._POLL", 0.01)
     ray, tune, schedulers = (types.ModuleType(name) for name in ("ray", "ray.tune", "ray.tune.schedulers"))
     vars(ray).update(is_initialized=lambda: True, tune=tune)
-    vars(schedulers).update(ASHAScheduler=lambda **options: options)
+    decisions = types.SimpleNamespace(STOP="STOP")
+    vars(schedulers).update(
+        ASHAScheduler=Scheduler, PopulationBasedTraining=Scheduler, TrialScheduler=decisions
+    )
     vars(tune).update(
         Tuner=Tuner,
         with_resources=lambda function, resources: vars(tune).update(resources=resources) or function,
         grid_search=list,
+        sample_from=lambda function: function,
+        uniform=lambda low, high: ("uniform", low, high),
+        loguniform=lambda low, high: ("loguniform", low, high),
         TuneConfig=dict,
         RunConfig=dict,
         FailureConfig=dict,
+        CheckpointConfig=dict,
     )
     for module in (ray, tune, schedulers):
         monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -102,39 +137,75 @@ def test_units_are_trials(tune, trained, units, tmp_path):
     assert trained == ["alpha=2.0", "alpha=4.0"] and ended == made[1:]
     assert tune.resources == {"GPU": 1} and tuner.tune_config["max_concurrent_trials"] == 3
     assert tuner.run_config["failure_config"] == {"max_failures": 2}
-    assert tuner.reported == [{"step": 10, "restored_psnr": 22.0}, {"step": 10, "restored_psnr": 24.0}]
-    assert tuner.errors == ["no data"]  # Ray starts such a trial again
+    # Nothing is reported of the end of a point that failed: Ray starts such a trial again.
+    values = [(result["step"], result["restored_psnr"]) for result in tuner.reported]
+    assert values == [(10, 22.0), (20, 22.0), (10, 24.0)]
+    assert read_status(made[2][0]) == Status(FAILED, error="no data")
     assert run_ray([made[0]], storage=tmp_path) and len(Tuner.made) == 1  # nothing is left to do
 
 
+def test_a_trial_that_could_not_say_why_it_failed_is_recorded(tune, units, tmp_path, monkeypatch):
+    def killed(unit, *, tell=None):
+        raise RuntimeError("The actor died.\nIts process was killed.")
+
+    monkeypatch.setattr(worker, "train_points", killed)
+    (unit,) = units(1.0)
+    write_status(unit[0], Status(FAILED, error="what an earlier command saw"))
+    assert run_ray([unit], storage=tmp_path / "ray")
+    assert read_status(unit[0]) == Status(FAILED, error="its process failed: Its process was killed.")
+
+
 def test_a_scheduler_ends_points_early(tune, trained, units, tmp_path):
-    made = units(1.0, 5.0, overrides=["config.data.val=somewhere"])
-    run_ray(made, storage=tmp_path / "ray", scheduler="asha")
-    expected = {
+    made = units(1.0, 5.0, 6.0, overrides=["config.data.val=somewhere"])
+    assert not run_ray(made, storage=tmp_path / "ray", scheduler=Asha(reduction_factor=3))
+    assert Tuner.made[0].tune_config["scheduler"].options == {
         "time_attr": "step",
         "metric": "restored_psnr",
         "mode": "max",
         "max_t": 20,
         "grace_period": 10,
+        "reduction_factor": 3,
+        "brackets": 1,
     }
-    assert Tuner.made[0].tune_config["scheduler"] == expected
     assert read_status(made[1][0]) == Status(PRUNED, 10, {"restored_psnr": 25.0})
+    # One that ended with the command goes on with the next one.
+    assert read_status(made[0][0]).state == FINISHED and read_status(made[2][0]) == Status()
+
+
+def test_population_based_training_is_that_of_ray(tune, trained, units, tmp_path, monkeypatch):
+    monkeypatch.setattr(Tuner, "fit", lambda self: [])
+    words = ["data.val=somewhere", "checkpoint_every=5", "optimizer.learning_rate=3e-3"]
+    made = units(1.0, 2.0, overrides=[f"config.{word}" for word in words])
+    mutations = {"optimizer.learning_rate": (1e-4, 1e-2), "optimizer.weight_decay": (0, 1), "alpha": [1, 2]}
+    assert not run_ray(made, storage=tmp_path / "ray", parallel=2, scheduler=Pbt(10, mutations))
+    (tuner,) = Tuner.made
+    assert tuner.tune_config["max_concurrent_trials"] is None  # all points take turns
+    options = tuner.tune_config["scheduler"].options
+    assert options["hyperparam_mutations"] == {
+        "optimizer.learning_rate": ("loguniform", 1e-4, 1e-2),
+        "optimizer.weight_decay": ("uniform", 0.0, 1.0),
+        "alpha": [1.0, 2.0],
+    }
+    assert options["perturbation_interval"] == 10 and options["time_attr"] == "step"
+    starts = [{"unit": unit, "alpha": tuner.space["alpha"]({"unit": unit})} for unit in tuner.space["unit"]]
+    assert starts == [{"unit": [str(made[i][0])], "alpha": i + 1.0} for i in (0, 1)]
+    assert tuner.space["optimizer.learning_rate"](starts[0]) == 3e-3
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    "scheduler, change, message",
     [
-        ({"scheduler": "pbt"}, "expected one of none, asha"),
-        ({"scheduler": "asha"}, "needs validation"),
-        ({"scheduler": "asha", "join": True}, "cannot be combined with --population"),
+        (Asha(), {}, "needs validation"),
+        (Asha(), {"join": True}, "cannot be combined with --population"),
+        (Pbt(10, {"alpha": (1, 2)}), {"parallel": 1}, "all points of pbt take turns"),
     ],
 )
-def test_what_a_scheduler_cannot_compare_is_refused(tune, units, tmp_path, change, message):
+def test_what_a_scheduler_cannot_compare_is_refused(tune, units, tmp_path, scheduler, change, message):
     made = units(1.0, 2.0)
     if change.pop("join", False):
         made = [(made[0][0], made[1][0])]
-    with pytest.raises(InputError, match=message):
-        run_ray(made, storage=tmp_path, **change)
+    with pytest.raises(IassfError, match=message):
+        run_ray(made, storage=tmp_path, scheduler=scheduler, **change)
 
 
 def test_half_written_lines_are_left(tmp_path):
@@ -251,3 +322,5 @@ def test_options_reach_the_engines(tune, submitit, trained, sweep_file, tmp_path
     assert "'qos': expected KEY=VALUE" in capsys.readouterr().err
     assert main([*words, "--address", "auto"]) == 2
     assert "--address is for --engine ray; the engine is slurm" in capsys.readouterr().err
+    assert main([*words, "--scheduler", "asha"]) == 2
+    assert "schedulers are for --engine ray; the engine is slurm" in capsys.readouterr().err

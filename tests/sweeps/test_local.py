@@ -177,7 +177,7 @@ def test_the_worker_trains_evaluates_and_records(make_config, units, triplets, t
     rows = list(csv.DictReader((place / "per_image.csv").read_text().splitlines()))
     assert [(row["method"], row["name"]) for row in rows] == [("tiny", "val0"), ("mean", "val0")]
     assert status.metrics == {"q_sf": pytest.approx(float(rows[0]["q_sf"]))}
-    assert (place / "fused" / "val0.png").exists()
+    assert (place / "fused" / "test" / "val0.png").exists()
 
     ask(request)
     with monkeypatch.context() as patch:

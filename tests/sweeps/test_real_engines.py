@@ -6,6 +6,7 @@ python -m pytest -m slow tests/sweeps/test_real_engines.py
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -13,48 +14,74 @@ from pathlib import Path
 import pytest
 
 from data_pipelines.scenes import write_scenes
-from iassf_jax.sweeps.folders import FINISHED, read_status, write_points
+from iassf_jax.sweeps import slurm
+from iassf_jax.sweeps.collect import collect
+from iassf_jax.sweeps.folders import FINISHED, read_config, read_status, write_points
+from iassf_jax.sweeps.lifeline import ATTACHED
 from iassf_jax.sweeps.local import run_local
 from iassf_jax.sweeps.points import make_points
 from iassf_jax.sweeps.ray_tune import run_ray
+from iassf_jax.sweeps.schedulers import Pbt
 from iassf_jax.sweeps.slurm import run_slurm
+from iassf_jax.sweeps.takeovers import read_takeovers
+from tests.sweeps.tiny_processes import TinyTask, register
 
 pytestmark = pytest.mark.slow
-STEPS = 12
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = 400
+WORKER = [sys.executable, "-m", "tests.sweeps.tiny_processes", ATTACHED]
+RATE = "optimizer.learning_rate"
+
+SWEEP = """
+from configs import default
+
+def get_config():
+    config = default.get_config()
+    config.model = type(config)({{"name": "tiny", "width": 4}})
+    config.steps = {steps}
+    config.mesh.data = 1
+    config.data.train, config.data.val = {train!r}, {val!r}
+    config.data.batch_size, config.data.crop, config.data.num_threads = 2, 32, 1
+    config.log_every = config.checkpoint_every = config.eval_every = {steps} // 4
+    config.images_every = 0
+    config.optimizer.learning_rate = 1e-2
+    return config
+
+def get_points():
+    yield {{"alpha": 1.0}}
+    yield {{"alpha": 3.0}}
+"""
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    root = tmp_path_factory.mktemp("scenes")
-    write_scenes(root, count=8, seed=0, height=48, width=64, splits={"train": 6, "val": 2})
-    return root
-
-
-@pytest.fixture
-def sweep(sweep_file, scenes, tmp_path):
+def make_units(tmp_path_factory):
     """A function from a name to the units of a sweep of two short runs in a folder of that name."""
-    options = {"data.train": scenes / "train", "data.val": scenes / "val", "steps": STEPS, "log_every": 2}
-    options |= {"checkpoint_every": 2, "eval_every": STEPS, "images_every": 0, "mesh.data": 1}
-    points = make_points(
-        sweep_file({"alpha": 1.0}, {"alpha": 3.0}),
-        overrides=[f"config.{key}={value}" for key, value in options.items()],
-    )
-    return lambda name: [(folder,) for folder in write_points(tmp_path / name, points)]
+    root = tmp_path_factory.mktemp("engines")
+    write_scenes(root, count=8, seed=0, height=48, width=64, splits={"train": 6, "val": 2})
+    file = root / "sweep.py"
+    file.write_text(SWEEP.format(steps=STEPS, train=str(root / "train"), val=str(root / "val")))
+
+    def make(name, **options):
+        return [(folder,) for folder in write_points(root / name, make_points(file, **options))]
+
+    return make
 
 
-@pytest.fixture
-def local(sweep):
+@pytest.fixture(scope="module")
+def local(make_units):
     """What the local engine makes of the sweep."""
-    units = sweep("local")
-    assert run_local(units)
+    units = make_units("local")
+    assert run_local(units, command=WORKER)
     return [lines(unit) for unit in units]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ray():
     ray = pytest.importorskip("ray")
     pytest.importorskip("ray.tune")
-    ray.init(num_cpus=2, include_dashboard=False)
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    known = {"env_vars": {"PYTHONPATH": path}, "worker_process_setup_hook": register}
+    ray.init(num_cpus=2, include_dashboard=False, runtime_env=known)
     yield ray
     ray.shutdown()
 
@@ -70,21 +97,21 @@ def same(found, expected):
         assert one == pytest.approx(other, rel=1e-6)
 
 
-def test_ray_trains_as_the_local_engine(ray, sweep, local, tmp_path):
-    units = sweep("ray")
+def test_ray_trains_as_the_local_engine(ray, make_units, local, tmp_path):
+    units = make_units("ray")
     assert run_ray(units, storage=tmp_path / "storage", parallel=2)
     for unit, expected in zip(units, local, strict=True):
         same(lines(unit), expected)
 
 
-def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(ray, sweep, local, tmp_path):
-    units, killed = sweep("killed"), []
+def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(ray, make_units, local, tmp_path):
+    units, killed = make_units("killed"), []
 
     def kill():
         """Kill the process that trains the first point as soon as it has a checkpoint."""
         folder = units[0][0]
-        while not any((folder / "checkpoints" / str(step)).is_dir() for step in range(2, STEPS, 2)):
-            time.sleep(0.02)
+        while not any((folder / "checkpoints" / str(step)).is_dir() for step in range(0, STEPS, STEPS // 4)):
+            time.sleep(0.01)
         killed.append(read_status(folder).state)
         os.kill(trainer_of(folder), signal.SIGKILL)
 
@@ -109,9 +136,38 @@ def trainer_of(folder):
     raise AssertionError(f"no process has {log} open")
 
 
-def test_submitit_trains_as_the_local_engine(sweep, local, tmp_path):
+def test_a_bad_point_goes_on_from_a_good_one(ray, make_units, tmp_path):
+    grid = [f"{RATE}=1e-2,1e-7"]
+    good, bad = (unit[0] for unit in make_units("population", grids=grid)[:2])
+    make = [(good,), (bad,)]
+    scheduler = Pbt(STEPS // 2, {RATE: (1e-3, 3e-2)}, synchronous=True)
+    assert run_ray(make, storage=tmp_path / "storage", scheduler=scheduler)
+
+    assert read_takeovers(good) == []
+    (takeover,) = read_takeovers(bad)
+    assert (takeover.step, takeover.donor, takeover.replaced) == (STEPS // 2, good.name, STEPS // 2)
+    before, after = takeover.changes[RATE]
+    assert before == 1e-7 and 1e-3 <= after <= 3e-2 and after != 1e-2
+    assert read_config(bad).optimizer.learning_rate == after
+    assert json.loads((bad / "config.json").read_text())["optimizer"]["learning_rate"] == after
+    # Up to there it is now the good one's run, and then its own.
+    ours, donors = lines((bad,)), lines((good,))
+    half = [line for line in donors if line["step"] <= STEPS // 2]
+    assert ours[: len(half)] == half and ours[-1]["step"] == STEPS
+    rates = [log[len(half)]["learning_rate"] for log in (ours, donors)]
+    assert rates[0] / rates[1] == pytest.approx(after / 1e-2, rel=0.05)
+    replaced = (bad / "metrics.replaced-1.jsonl").read_text().splitlines()
+    stalled = json.loads(replaced[-1])["restored_psnr"]
+    assert half[-1]["restored_psnr"] > stalled + 1 and ours[-1]["restored_psnr"] > stalled + 1
+    (row,) = [row for row in collect(bad.parent) if "takeovers" in row]
+    assert f"step {STEPS // 2} from {good.name}" in row["takeovers"]
+    assert not list((tmp_path / "storage").glob("*/*/checkpoint_*"))
+
+
+def test_submitit_trains_as_the_local_engine(make_units, local, tmp_path, monkeypatch):
     pytest.importorskip("submitit")
-    units = sweep("slurm")
+    monkeypatch.setattr(slurm, "UnitTask", TinyTask)
+    units = make_units("slurm")
     assert run_slurm(units, storage=tmp_path / "storage", cluster="local", poll=0.5)
     for unit, expected in zip(units, local, strict=True):
         same(lines(unit), expected)
