@@ -198,6 +198,7 @@ def test_another_network_is_refused_even_when_changes_are_allowed(make_config, s
         (["best_metric=psnr"], ConfigError, "restored_psnr"),
         (["best_mode=largest"], ConfigError, "max or min"),
         (["images_every=4"], ConfigError, "multiple of eval_every"),
+        (["haze_options.strength=2.0"], ConfigError, "set config.haze"),
         (["model.name=iasf"], ConfigError, "iassf"),
     ],
 )

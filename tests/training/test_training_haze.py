@@ -139,6 +139,7 @@ def test_a_run_needs_no_hazy_files_and_writes_down_the_haze(triplets, tmp_path, 
         ("haze=phisical", "config.haze: there is no haze preset 'phisical'; did you mean 'physical'"),
         ("haze_options.pseudo_depth=plain", "pseudo_depth is 'plain'; there are mixed, plane"),
         ("haze_options.frame=480,0", r"frame is \(480, 0\); expected \(height, width\)"),
+        ("haze_options.strength=0.0", "strength is 0.0; expected more than 0"),
         ("haze_options.frame=8,640", r"frame is \(8, 640\); expected at least the crop, 16 pixels"),
     ],
 )
