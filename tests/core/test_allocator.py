@@ -1,0 +1,45 @@
+"""Memory that is kept between allocations, in processes of their own: it changes the whole process."""
+
+import subprocess
+import sys
+
+import pytest
+
+from iassf_jax.core import allocator
+
+# Pages that the kernel hands out while 64 MB are allocated, written and freed for the third time.
+_FAULTS = """
+import resource
+from iassf_jax.core.allocator import keep_freed_memory, return_freed_memory
+{prepare}
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    b"x" * (64 << 20)
+    {after}
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
+
+pytestmark = pytest.mark.skipif(allocator._glibc() is None, reason="the C library is not glibc")
+
+
+def faults(prepare: str, after: str) -> int:
+    code = _FAULTS.format(prepare=prepare, after=after)
+    return int(
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    )
+
+
+def test_kept_memory_costs_no_pages():
+    assert faults("", "") > 10_000
+    assert faults("assert keep_freed_memory()", "") < 100
+
+
+def test_returned_memory_is_had_anew():
+    assert faults("assert keep_freed_memory()", "return_freed_memory()") > 10_000
+
+
+def test_other_libraries_are_left_alone(monkeypatch):
+    monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("", ""))
+    assert not allocator.keep_freed_memory()
+    allocator.return_freed_memory()
