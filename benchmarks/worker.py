@@ -5,7 +5,6 @@ what building took; reads {"repeats": n} and answers the seconds of n calls; at 
 the peaks of its memory. What libraries print goes to standard error.
 """
 
-import ctypes
 import json
 import os
 import resource
@@ -18,6 +17,7 @@ import numpy as np
 
 from benchmarks.built import Built
 from benchmarks.cases import Case, Contender
+from iassf_jax.core.allocator import return_freed_memory
 
 
 def main() -> None:
@@ -85,9 +85,9 @@ def _resident_peak() -> int:
 def _reset_resident_peak() -> None:
     """Forget the peak of building; what compilers freed goes back to the system first."""
     try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        return_freed_memory()
         Path("/proc/self/clear_refs").write_text("5")
-    except (OSError, AttributeError):
+    except OSError:
         pass  # other systems: the peak then includes building
 
 

@@ -32,11 +32,12 @@ def faults(prepare: str, after: str) -> int:
 
 def test_kept_memory_costs_no_pages():
     assert faults("", "") > 10_000
-    assert faults("assert keep_freed_memory()", "") < 100
+    assert faults("assert keep_freed_memory()", "") < 10
 
 
 def test_returned_memory_is_had_anew():
-    assert faults("assert keep_freed_memory()", "return_freed_memory()") > 10_000
+    # At least a huge page for each 2 MB, 512 times as many where the system has none.
+    assert faults("assert keep_freed_memory()", "return_freed_memory()") >= 30
 
 
 def test_other_libraries_are_left_alone(monkeypatch):
