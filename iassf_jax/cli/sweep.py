@@ -30,7 +30,7 @@ from rich.console import Console
 from iassf_jax.cli.engines import add_engine_arguments, report_unit, train_units
 from iassf_jax.core.errors import InputError
 from iassf_jax.sweeps.collect import as_markdown, collect, write_tables
-from iassf_jax.sweeps.folders import FINISHED, read_status, write_points
+from iassf_jax.sweeps.folders import FINISHED, PRUNED, read_status, write_points
 from iassf_jax.sweeps.groups import group_points
 from iassf_jax.sweeps.points import make_points, sweep_scheduler
 
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; 0 when all points are finished, or when SIGTERM or Ctrl-C stopped it; 1 when some failed."""
+    """Train; 0 when all points are finished or pruned, or a signal stopped it; 1 when some failed."""
     console = Console()
     if args.population < 1:
         raise InputError(f"--population {args.population}; expected at least 1")
@@ -87,4 +87,4 @@ def run(args: argparse.Namespace) -> int:
     if not complete:
         console.print("stopped; the same command continues")
         return 0
-    return int(any(row["state"] != FINISHED for row in rows))
+    return int(any(row["state"] not in (FINISHED, PRUNED) for row in rows))

@@ -15,8 +15,7 @@ from iassf_jax.core import compilation
 from iassf_jax.sweeps import worker
 from iassf_jax.sweeps.folders import FINAL, FINISHED, clear_status, read_status
 from iassf_jax.sweeps.handover import hand_over, take_over
-from iassf_jax.sweeps.ray_schedulers import TOKEN
-from iassf_jax.sweeps.schedulers import MUTABLE
+from iassf_jax.sweeps.schedulers import MUTABLE, TOKEN
 
 _PLACE = ".handover-"
 

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,8 @@ from iassf_jax.sweeps.folders import (
     read_status,
     write_status,
 )
-from iassf_jax.sweeps.ray_schedulers import TOKEN, make_ray_scheduler
 from iassf_jax.sweeps.ray_trial import train_trial
-from iassf_jax.sweeps.schedulers import Asha, Pbt, Scheduler, compare
+from iassf_jax.sweeps.schedulers import TOKEN, Asha, Pbt, Scheduler, compare
 from iassf_jax.training.ray_launch import connect
 
 _HANDOVERS = "checkpoint_*"  # Ray's copies of what points have handed over, in a trial's folder
@@ -64,8 +63,7 @@ def run_ray(
     """
     waiting = [unit for unit in units if not is_done(unit)]
     ray, tune = _import_ray()
-    ended: set[str] = set()
-    decides = _ray_scheduler(scheduler, units, parallel, ended) if scheduler else None
+    decides = _ray_scheduler(scheduler, units, parallel) if scheduler else None
     if not waiting:
         return True
     connect(ray, address)
@@ -88,7 +86,7 @@ def run_ray(
         ),
     ).fit()
     _drop_handovers(storage)
-    stopped = _record_ends(waiting, results, ended)
+    stopped = _record_ends(waiting, [*results], getattr(decides, "ended", set()))
     for unit in waiting:
         report(unit)
     return not stopped
@@ -105,8 +103,10 @@ def _import_ray() -> tuple[Any, Any]:
     return ray, tune
 
 
-def _ray_scheduler(scheduler: Scheduler, units: Sequence[Unit], parallel: int, ended: set[str]) -> Any:
+def _ray_scheduler(scheduler: Scheduler, units: Sequence[Unit], parallel: int) -> Any:
     """Check that the scheduler can compare the units, and return it as Ray's."""
+    from iassf_jax.sweeps.ray_schedulers import make_ray_scheduler
+
     name = "asha" if isinstance(scheduler, Asha) else "pbt"
     if any(len(unit) > 1 for unit in units):
         raise InputError(f"scheduler {name} looks at single points and cannot be combined with --population")
@@ -116,7 +116,7 @@ def _ray_scheduler(scheduler: Scheduler, units: Sequence[Unit], parallel: int, e
             "what each of them takes, see --resources"
         )
     comparison = compare(scheduler, [read_config(unit[0]) for unit in units])
-    return make_ray_scheduler(scheduler, comparison, ended=ended)
+    return make_ray_scheduler(scheduler, comparison)
 
 
 def _parameters(tune: Any, units: Sequence[Unit], scheduler: Scheduler | None) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _trial_name(trial: Any) -> str:
     return Path(trial.config["unit"][0]).name
 
 
-def _record_ends(units: Sequence[Unit], results: Iterable[Any], ended: set[str]) -> bool:
+def _record_ends(units: Sequence[Unit], results: Sequence[Any], ended: set[str]) -> bool:
     """Record what the points could not record themselves; whether some were stopped with the command."""
     errors = {Path(result.path).name: result.error for result in results if result.path}
     stopped = False

@@ -9,6 +9,7 @@ The other entries are the fields of the classes here.
 """
 
 import dataclasses
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from ml_collections import ConfigDict
 from iassf_jax.core.errors import ConfigError
 from iassf_jax.sweeps.stacked import TRACED, program_key
 
+TOKEN = "takeover"  # in a trial's parameters: names its last takeover, "" before the first
 STRENGTH = "haze_options.strength"
 # Validation is in haze of the strength that is trained in, so another strength would make it another measure.
 MUTABLE = tuple(option for option in TRACED if option not in ("seed", STRENGTH))
@@ -131,6 +133,16 @@ def compare(scheduler: Scheduler, configs: Sequence[ConfigDict]) -> Comparison:
     elif scheduler.grace_period is not None and scheduler.grace_period > comparison.steps:
         raise ConfigError(f"grace_period is {scheduler.grace_period}, but config.steps {comparison.steps}")
     return comparison
+
+
+def explore(mutations: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a trial that takes over, mutated by Ray, with values in range and a token."""
+    kept = {
+        option: min(max(parameters[option], values[0]), values[1])
+        for option, values in mutations.items()
+        if isinstance(values, tuple)
+    }
+    return {**parameters, **kept, TOKEN: uuid.uuid4().hex}
 
 
 def _check_population(pbt: Pbt, configs: Sequence[ConfigDict], comparison: Comparison) -> None:

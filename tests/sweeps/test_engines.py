@@ -125,6 +125,9 @@ def tune(monkeypatch):
     )
     for module in (ray, tune, schedulers):
         monkeypatch.setitem(sys.modules, module.__name__, module)
+    # Its classes are made of these.
+    monkeypatch.setitem(sys.modules, "iassf_jax.sweeps.ray_schedulers", None)
+    del sys.modules["iassf_jax.sweeps.ray_schedulers"]
     return tune
 
 
@@ -190,6 +193,26 @@ def test_population_based_training_is_that_of_ray(tune, trained, units, tmp_path
     starts = [{"unit": unit, "alpha": tuner.space["alpha"]({"unit": unit})} for unit in tuner.space["unit"]]
     assert starts == [{"unit": [str(made[i][0])], "alpha": i + 1.0} for i in (0, 1)]
     assert tuner.space["optimizer.learning_rate"](starts[0]) == 3e-3
+
+
+@pytest.mark.parametrize("third, goes_on", [("TERMINATED", True), ("RUNNING", False)])
+def test_points_do_not_wait_for_one_that_has_left(tune, monkeypatch, third, goes_on):
+    """Two points wait at step 10, where the third has diverged, or has still to come."""
+    states = ["PAUSED", "PAUSED", third]
+    trials = [types.SimpleNamespace(status=s, is_finished=lambda s=s: s == "TERMINATED") for s in states]
+
+    class Waiting(Scheduler):
+        _next_perturbation_sync = _perturbation_interval = 10
+
+        def choose_trial_to_run(self, controller):
+            return trials[0] if self._next_perturbation_sync > 10 else None
+
+    monkeypatch.setattr(sys.modules["ray.tune.schedulers"], "PopulationBasedTraining", Waiting)
+    from iassf_jax.sweeps.ray_schedulers import PopulationGoingOn
+
+    scheduler = PopulationGoingOn()
+    controller = types.SimpleNamespace(get_trials=lambda: trials)
+    assert scheduler.choose_trial_to_run(controller) is (trials[0] if goes_on else None)
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ import pytest
 from data_pipelines.scenes import write_scenes
 from iassf_jax.sweeps import slurm
 from iassf_jax.sweeps.collect import collect
-from iassf_jax.sweeps.folders import FINISHED, read_config, read_status, write_points
+from iassf_jax.sweeps.folders import FINISHED, PRUNED, read_config, read_status, write_points
 from iassf_jax.sweeps.lifeline import ATTACHED
 from iassf_jax.sweeps.local import run_local
 from iassf_jax.sweeps.points import make_points
 from iassf_jax.sweeps.ray_tune import run_ray
-from iassf_jax.sweeps.schedulers import Pbt
+from iassf_jax.sweeps.schedulers import Asha, Pbt
 from iassf_jax.sweeps.slurm import run_slurm
 from iassf_jax.sweeps.takeovers import read_takeovers
 from tests.sweeps.tiny_processes import TinyTask, register
@@ -92,9 +92,11 @@ def lines(unit):
 
 
 def same(found, expected):
-    assert [line["step"] for line in found] == [line["step"] for line in expected]
+    kinds = [[(line["step"], line["kind"]) for line in log] for log in (found, expected)]
+    assert kinds[0] == kinds[1]
     for one, other in zip(found, expected, strict=True):
-        assert one == pytest.approx(other, rel=1e-6)
+        numbers = [{name: value for name, value in line.items() if name != "kind"} for line in (one, other)]
+        assert numbers[0] == pytest.approx(numbers[1], rel=1e-6)
 
 
 def test_ray_trains_as_the_local_engine(ray, make_units, local, tmp_path):
@@ -112,20 +114,18 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(ray, make_u
         folder = units[0][0]
         while not any((folder / "checkpoints" / str(step)).is_dir() for step in range(0, STEPS, STEPS // 4)):
             time.sleep(0.01)
-        killed.append(read_status(folder).state)
         os.kill(trainer_of(folder), signal.SIGKILL)
+        killed.append(read_status(folder).state)
 
-    thread = threading.Thread(target=kill)
-    thread.start()
+    threading.Thread(target=kill, daemon=True).start()
     assert run_ray(units, storage=tmp_path / "storage", parallel=2, retries=1)
-    thread.join()
     assert killed == ["waiting"]  # it was at work
     for unit, expected in zip(units, local, strict=True):
         same(lines(unit), expected)
 
 
 def trainer_of(folder):
-    """The process that has the log of a run open."""
+    """The process that has the log of a run open, or None."""
     log = str(folder / "metrics.jsonl")
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -133,15 +133,35 @@ def trainer_of(folder):
                 return int(process.name)
         except OSError:
             continue  # it has ended, or belongs to somebody else
-    raise AssertionError(f"no process has {log} open")
+    return None
+
+
+def test_asha_ends_a_bad_point_early(ray, make_units, tmp_path):
+    units = make_units("asha", grids=[f"{RATE}=1e-2,1e-7"])[:2]
+    scheduler = Asha(reduction_factor=2)
+    assert run_ray(units, storage=tmp_path / "storage", parallel=1, scheduler=scheduler)
+    good, bad = (read_status(unit[0]) for unit in units)
+    assert (good.state, good.step) == (FINISHED, STEPS) and (bad.state, bad.step) == (PRUNED, STEPS // 4)
+    assert bad.metrics["restored_psnr"] < good.metrics["restored_psnr"] - 1
 
 
 def test_a_bad_point_goes_on_from_a_good_one(ray, make_units, tmp_path):
     grid = [f"{RATE}=1e-2,1e-7"]
     good, bad = (unit[0] for unit in make_units("population", grids=grid)[:2])
-    make = [(good,), (bad,)]
+    killed = []
+
+    def kill():
+        """Kill the process that goes on after the takeover: it is started again, and takes over no more."""
+        while not killed:
+            time.sleep(0.05)
+            if (bad / "takeovers.json").exists() and (process := trainer_of(bad)):
+                os.kill(process, signal.SIGKILL)
+                killed.append(process)
+
+    threading.Thread(target=kill, daemon=True).start()
     scheduler = Pbt(STEPS // 2, {RATE: (1e-3, 3e-2)}, synchronous=True)
-    assert run_ray(make, storage=tmp_path / "storage", scheduler=scheduler)
+    assert run_ray([(good,), (bad,)], storage=tmp_path / "storage", scheduler=scheduler, retries=1)
+    assert killed
 
     assert read_takeovers(good) == []
     (takeover,) = read_takeovers(bad)

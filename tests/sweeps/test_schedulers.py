@@ -5,8 +5,7 @@ import pytest
 from iassf_jax.cli.main import main
 from iassf_jax.core.errors import ConfigError
 from iassf_jax.sweeps.points import make_points, sweep_scheduler
-from iassf_jax.sweeps.ray_schedulers import TOKEN, explore
-from iassf_jax.sweeps.schedulers import Asha, Comparison, Pbt, compare, read_scheduler
+from iassf_jax.sweeps.schedulers import TOKEN, Asha, Comparison, Pbt, compare, explore, read_scheduler
 
 RATE = "optimizer.learning_rate"
 MUTATIONS = {RATE: (1e-4, 1e-2)}
