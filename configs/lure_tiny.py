@@ -1,10 +1,10 @@
-"""A small LURE, stage 1, for two CPU cores and a quarter of an hour.
+"""A small LURE, stage 1, first part, for two CPU cores and a quarter of an hour.
 
     iassf train --config configs/lure_tiny.py --workdir runs/lure_tiny --config.data.train=DATA/train \\
         --config.data.val=DATA/val
 
-Then `lure_tiny_fusion`. The crops are of scenes at a quarter to the whole of their size: only so do 64 pixels
-show enough of a scene to judge its exposure and contrast, which the network later sees whole.
+Then `lure_tiny_unify` and `lure_tiny_fusion`. The crops are of scenes at 0.15 to 0.8 of their size: only so
+do 64 pixels show enough of a scene to judge its exposure and contrast, which the network later sees whole.
 """
 
 from ml_collections import ConfigDict
@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     # Contrast is learned last, being the smallest error; SR hardly at all by a network of this size.
     config.task.shares = (4.0, 0.3, 2.5, 1.3, 1.3)
     config.task.clean_infrared = 0.0
-    config.task.alpha_unified = 5.0  # so that few steps are enough to hide the degradation from a probe
+    config.task.alpha_unified = 5.0
     config.ema_decay = 0.99
     config.optimizer.learning_rate = 2e-3
     config.optimizer.final_learning_rate = 1e-5

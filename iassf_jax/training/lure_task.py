@@ -244,8 +244,9 @@ class LureJoint(LureRestoration):
 
     def examples(self, examples: Iterable[Images]) -> Iterator[Images]:
         for example in examples:
+            source = _middle(example, self._options.val_side)["visible_clear"]
             for scene in super().examples([example]):
-                yield {**scene, "visible_source": example["visible_clear"]}
+                yield {**scene, "visible_source": source}
 
 
 def lure_task(kind: type[_LureTask], model: Any, config: Mapping[str, Any]) -> Any:

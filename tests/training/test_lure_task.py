@@ -217,6 +217,8 @@ def test_joint_training_has_both_losses():
     joint = make_task(model, config)
     names = ("total", "task", "unified", "recon", "text", "color", "gradient", "intensity")
     assert joint.loss_names == names
+    squares = task_of("lure_tiny", name="lure_joint", tasks=("SR",), val_side=8).examples([scene("a")])
+    assert {square["visible_source"].shape for square in squares} == {(8, 8, 3)}
 
     def of_a_batch(key):
         images, _ = joint.prepare(key, unit(batch()))
@@ -256,7 +258,16 @@ def test_joint_training_has_both_losses():
                 "val_side": 192,
             },
         ),
-        ("lure_tiny_fusion", {"brightest": 0.5, "val_side": 192}),
+        (
+            "lure_tiny_unify",
+            {
+                "alpha_unified": 50.0,
+                "clean_infrared": 0.0,
+                "shares": (5.0, 0.3, 2.0, 1.3, 1.3),
+                "val_side": 192,
+            },
+        ),
+        ("lure_tiny_fusion", {"alpha_int": 2.0, "brightest": 0.3, "val_side": 192}),
     ],
 )
 def test_configurations_have_the_options_with_their_defaults(name, change):
