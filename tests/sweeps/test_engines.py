@@ -337,6 +337,9 @@ def test_options_reach_the_engines(tune, submitit, trained, sweep_file, tmp_path
     words = ["sweep", "--config", str(file), "--workdir", out]
     assert main([*words, "--engine", "ray", "--resources", "GPU=1,CPU=8", "--parallel", "2"]) == 0
     assert tune.resources == {"GPU": 1, "CPU": 8}
+    validated = ["--config", str(file), "--workdir", f"{out}_asha", "--config.data.val=somewhere"]
+    assert main(["sweep", *validated, "--engine", "ray", "--scheduler", "asha"]) == 0
+    assert Tuner.made[1].tune_config["scheduler"].options["max_t"] == 20
     words += ["--grid", "seed=0", "--engine", "slurm"]
     assert main([*words, "--slurm", "mem_gb=4", "--slurm", "qos=low"]) == 0
     assert Executor.made[0].parameters["mem_gb"] == 4
