@@ -8,6 +8,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from iassf_jax.models.layers.head_projection import project_heads
 from iassf_jax.models.layers.initializers import (
     block_gain,
     depthwise_xavier_truncated,
@@ -49,16 +50,9 @@ class WindowAttention(nn.Module):
         tokens = windows.reshape(b * n * t, c)
         position = self._position_bias()
         h = self.heads
-        kernels, biases = jnp.split(kernel, 3 * h, axis=-1), jnp.split(bias, 3 * h)
-        # One product for each head's queries, keys and values: cut out of a common product they are strided
-        # operands of the attention, which then takes twice as long on CPU. Heads as an axis cost more still.
-        q, k, v = (
-            [
-                (tokens @ kernels[i] + biases[i][None]).reshape(b * n, t, c // h)
-                for i in range(part * h, (part + 1) * h)
-            ]
-            for part in range(3)
-        )
+        projected = project_heads(tokens, kernel, bias, 3 * h)
+        split = [part.reshape(b * n, t, c // h) for part in projected]
+        q, k, v = split[:h], split[h : 2 * h], split[2 * h :]
         heads = [attend(q[i], k[i], v[i], position[i]) for i in range(h)]
         return jnp.concatenate(heads, axis=-1).reshape(b, n, t, c)
 
