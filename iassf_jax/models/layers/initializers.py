@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 
 Initializer = Callable[..., jax.Array]
 
@@ -57,7 +59,16 @@ def block_gain(num_blocks: int) -> float:
 def torch_dense(features: int, fan_in: int, *, name: str, use_bias: bool = True, dtype=None) -> nn.Dense:
     """A 1x1 convolution or linear layer with PyTorch's default initial values."""
     init = torch_uniform(fan_in)
-    return nn.Dense(features, use_bias=use_bias, kernel_init=init, bias_init=init, dtype=dtype, name=name)
+    return nn.Dense(
+        features, use_bias=use_bias, kernel_init=init, bias_init=init, dtype=dtype, dot_general=_flat_product,
+        name=name,
+    )  # fmt: skip
+
+
+def _flat_product(x: jax.Array, kernel: jax.Array, _dimensions: Any, **options: Any) -> jax.Array:
+    """Multiply pixels in one axis: a kernel's gradient over three axes takes 2 to 5 times as long on CPU."""
+    product = lax.dot_general(x.reshape(-1, x.shape[-1]), kernel, (((1,), (0,)), ((), ())), **options)
+    return product.reshape(*x.shape[:-1], kernel.shape[1])
 
 
 def torch_conv(
