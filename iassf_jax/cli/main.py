@@ -9,6 +9,7 @@ import importlib
 import sys
 
 from iassf_jax import __version__
+from iassf_jax.core.allocator import keep_freed_memory
 from iassf_jax.core.errors import IassfError
 
 COMMANDS = {
@@ -67,6 +68,12 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
+def script() -> int:
+    """Run the command line of a process that is ours alone, so that its memory can be arranged for XLA."""
+    keep_freed_memory()
+    return main()
+
+
 def _overrides_last(argv: list[str]) -> list[str]:
     """Turn `--config.NAME=VALUE` and `--config.NAME VALUE` into words "config.NAME=VALUE" at the end.
 
@@ -92,4 +99,4 @@ def _load(command: str):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(script())
