@@ -217,7 +217,8 @@ def test_joint_training_has_both_losses():
     joint = make_task(model, config)
     names = ("total", "task", "unified", "recon", "text", "color", "gradient", "intensity")
     assert joint.loss_names == names
-    squares = task_of("lure_tiny", name="lure_joint", tasks=("SR",), val_side=8).examples([scene("a")])
+    small = config | {"task": {**config["task"], "val_side": 8}}
+    squares = make_task(model, small).examples([scene("a")])
     assert {square["visible_source"].shape for square in squares} == {(8, 8, 3)}
 
     def of_a_batch(key):
@@ -238,7 +239,8 @@ def test_joint_training_has_both_losses():
     @jax.jit
     def totals(outputs, images):
         fusion = lure_fusion_loss(outputs, {**images, "visible_clear": images["visible_source"]})
-        restoration = lure_restoration_loss(outputs, images, clean_class=5, alpha_unified=1.0)
+        weight = config["task"]["alpha_unified"]
+        restoration = lure_restoration_loss(outputs, images, clean_class=5, alpha_unified=weight)
         return joint.loss(outputs, images, SCALARS[0])["total"], fusion["total"] + restoration["total"]
 
     np.testing.assert_allclose(*totals(outputs, images), rtol=1e-5)
