@@ -76,7 +76,7 @@ def sweep_scheduler(*sweeps: str | Path) -> dict[str, Any] | None:
     if len(found) > 1:
         raise ConfigError(f"{' and '.join(found)} each have a get_scheduler(); there can be one")
     for name, given in found.items():
-        if not isinstance(given, Mapping):
+        if not isinstance(given, Mapping) or "name" not in given:
             raise ConfigError(f'get_scheduler() of {name} returned {given!r}; expected a mapping with "name"')
     return next((dict(given) for given in found.values()), None)
 

@@ -134,9 +134,10 @@ def test_a_sweep_file_has_the_scheduler(sweep_file, tmp_path, capsys):
         sweep_scheduler(file, "population_based")
     assert main(["sweep", "--config", str(file), "--workdir", str(tmp_path / "out")]) == 2
     assert "the engine is local, which trains all points to their end" in capsys.readouterr().err
-    file.write_text(text.replace("return {", "return [{").replace("}\n", "}]\n"))
-    with pytest.raises(ConfigError, match='expected a mapping with "name"'):
-        sweep_scheduler(file)
+    for returned in ("[]", "{'interval': 10}"):
+        file.write_text(text.replace(f"return {PBT!r}", f"return {returned}"))
+        with pytest.raises(ConfigError, match='expected a mapping with "name"'):
+            sweep_scheduler(file)
 
 
 def test_the_packaged_one_makes_sense():
