@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 
+from iassf_jax.core.allocator import return_freed_memory
 from iassf_jax.training.measurements import program_flops
 
 
@@ -27,4 +28,5 @@ class StepProgram:
             lowered = self._jitted.lower(*arguments, *self._constants)
             self.flops = program_flops(lowered)
             self._compiled = lowered.compile()
+            return_freed_memory()  # of the compiler
         return self._compiled(*arguments, *self._constants)
