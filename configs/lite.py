@@ -28,6 +28,12 @@ def get_config() -> ConfigDict:
     config.data.resident = True
     config.data.num_threads = 1
     config.augment.vertical_flip = False  # the ground is below and the sky above, also in the haze
+    # A few hundred images are learned by heart without these; the haze is made afterwards.
+    config.augment.zoom = 1.6
+    config.augment.brightness = 0.15
+    config.augment.contrast = 0.12
+    config.augment.saturation = 0.25
+    config.augment.gamma = 0.15
 
     config.optimizer.warmup_steps = 100
     return config

@@ -3,7 +3,10 @@
     iassf export-weights --weights runs/lite --output lite.safetensors --dtype float16
     iassf export-weights --weights W.safetensors --output IASSF.pth        # iassf_released only
 
-Of a run the newest checkpoint is taken, with the running mean of the parameters where it has one.
+    iassf export-weights --weights runs/b --average runs/a=0.4 --output mean.safetensors
+
+Of a run the newest checkpoint is taken, with the running mean of the parameters where it has one. The mean of
+two runs of which one went on from the other is often better than either.
 """
 
 import argparse
@@ -11,6 +14,8 @@ import ast
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 from flax.traverse_util import flatten_dict
 from rich.console import Console
 
@@ -38,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="set a field of the network that has no part in its parameters, such as sharpening=0.3",
     )
+    parser.add_argument(
+        "--average",
+        action="append",
+        default=[],
+        metavar="WEIGHTS=SHARE",
+        help="give other weights of the same network a share in every parameter; repeatable",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
 
 
@@ -45,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     """Load, convert, write; 0 when the file is written."""
     refuse_existing(args.output, overwrite=args.overwrite)
     model, variables = load_pretrained(args.weights)
+    variables = _averaged(variables, args.average)
     model = _with_fields(model, variables, args.field)
     if args.output.suffix == ".safetensors":
         info = dict(_pair(text) for text in args.info)
@@ -63,6 +76,34 @@ def run(args: argparse.Namespace) -> int:
         export_torch(variables, args.output, window=model.get("window", 8))
     Console().print(f"wrote {args.output} ({args.output.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
     return 0
+
+
+def _averaged(variables: Any, averages: list[str]) -> Any:
+    """Return the mean of the variables and others, which have the shares that are given with them."""
+    others, shares = [], []
+    for text in averages:
+        source, _, share = text.rpartition("=")
+        try:
+            shares.append(float(share))
+        except ValueError:
+            raise InputError(f"--average {text}: expected WEIGHTS=SHARE, such as runs/other=0.4") from None
+        others.append(load_pretrained(source)[1])
+    if not averages:
+        return variables
+    if min(shares) <= 0 or sum(shares) >= 1:
+        raise InputError(
+            f"--average: the shares are {shares}; expected more than 0 each and less than 1 in all"
+        )
+    shapes = [jax.tree.map(np.shape, tree) for tree in (variables, *others)]
+    if any(shape != shapes[0] for shape in shapes):
+        raise CheckpointError("--average: these weights are of another network or of other fields")
+    weights = [1.0 - sum(shares), *shares]
+
+    def mean(*leaves: Any) -> Any:
+        parts = [w * np.asarray(leaf) for w, leaf in zip(weights, leaves, strict=True)]
+        return np.sum(parts, axis=0, dtype=np.float32)
+
+    return jax.tree.map(mean, variables, *others)
 
 
 def _with_fields(model: dict[str, Any], variables: Any, fields: list[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from iassf_jax.checkpoints.named_arrays import read_named_arrays, write_named_ar
 from iassf_jax.checkpoints.released_names import BUFFER, relative_positions
 from iassf_jax.checkpoints.released_structure import released_shapes
 from iassf_jax.checkpoints.weights import read_header
-from iassf_jax.cli import info
+from iassf_jax.cli import export_weights, info
 from iassf_jax.cli.main import main
 
 FIELDS = {
@@ -171,3 +171,23 @@ def test_flops_of_a_known_layer_scale_with_the_network():
 def test_the_package_imports_no_orbax_for_weights_files():
     code = "import sys, iassf_jax.checkpoints.sources; sys.exit('orbax.checkpoint' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_mean_of_weights_has_the_shares_that_are_given(tmp_path, capsys, monkeypatch):
+    kernels = {"a": np.float32(1.0), "b": np.float32(3.0), "c": np.ones(2, np.float32)}
+    sources = {name: ({"name": "iassf"}, {"params": {"k": kernel}}) for name, kernel in kernels.items()}
+    saved = []
+
+    def save(path, *, variables, **_):
+        saved.append(variables)
+        path.write_bytes(b"")
+
+    monkeypatch.setattr(export_weights, "load_pretrained", sources.__getitem__)
+    monkeypatch.setattr(export_weights, "save_weights", save)
+    words = ["export-weights", "--weights", "a", "--output", str(tmp_path / "w.safetensors"), "--overwrite"]
+    assert main([*words, "--average", "b=0.25"]) == 0
+    assert saved == [{"params": {"k": 1.5}}]
+    impossible = {"b": "WEIGHTS=SHARE", "b=1": "less than 1 in all", "c=0.5": "another network"}
+    for average, message in impossible.items():
+        assert main([*words, "--average", average]) == 2
+        assert message in capsys.readouterr().err
