@@ -59,6 +59,7 @@ def laplacian_pyramid(x: Float[Array, "b h w c"], levels: int) -> list[Float[Arr
 def collapse(layers: Sequence[Float[Array, "b _ _ c"]]) -> Float[Array, "b h w c"]:
     """Return the image of a pyramid, see `laplacian_pyramid`."""
     *details, x = layers
+    check_images(x=x)
     for detail in reversed(details):
         x = expand(x, (detail.shape[1], detail.shape[2])) + detail
     return x
