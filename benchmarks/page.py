@@ -22,9 +22,8 @@ Written by `python -m benchmarks.page` from the records in `records/`; do not ed
 The rival is the released network in PyTorch (`torch_twin.py`, tested against recorded arrays of the released
 code): eager, `channels_last` and `torch.compile`; the best of them counts. Every contender is a process of
 its own; they run in turns, and neither warm-up nor compilation is in the times. "host density" estimates the
-haze density with OpenCV as the released code does, "device density" never leaves the device. Each side
-handles memory as it does for its users: `iassf` keeps what XLA frees (`iassf_jax/core/allocator.py`), PyTorch
-runs as it is installed.
+haze density with OpenCV as the released code does, "device density" never leaves the device.
+With IASSF_KEEP_MEMORY=1 `iassf` keeps the memory that XLA frees (`iassf_jax/core/allocator.py`), here too.
 """
 
 

@@ -9,7 +9,7 @@ import importlib
 import sys
 
 from iassf_jax import __version__
-from iassf_jax.core.allocator import keep_freed_memory
+from iassf_jax.core.allocator import arrange_memory
 from iassf_jax.core.errors import IassfError
 
 COMMANDS = {
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def script() -> int:
     """Run the command line of a process that is ours alone, so that its memory can be arranged for XLA."""
-    keep_freed_memory()
+    arrange_memory()
     return main()
 
 

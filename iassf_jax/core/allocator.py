@@ -11,6 +11,12 @@ _HUGE_PAGES = 14
 _keeping = False
 
 
+def arrange_memory() -> None:
+    """Keep freed memory where the environment says IASSF_KEEP_MEMORY=1: it is not faster on every machine."""
+    if os.environ.get("IASSF_KEEP_MEMORY") == "1":
+        keep_freed_memory()
+
+
 def keep_freed_memory() -> bool:
     """Keep what this process frees for its next allocations, in huge pages where Linux has them.
 

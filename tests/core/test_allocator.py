@@ -35,6 +35,15 @@ def test_kept_memory_costs_no_pages():
     assert faults("assert keep_freed_memory()", "") < 10
 
 
+def test_memory_is_kept_only_where_the_environment_asks(monkeypatch):
+    kept = []
+    monkeypatch.setattr(allocator, "keep_freed_memory", lambda: kept.append(True))
+    for value in ("", "0", "1"):
+        monkeypatch.setenv("IASSF_KEEP_MEMORY", value)
+        allocator.arrange_memory()
+    assert kept == [True]
+
+
 def test_returned_memory_is_had_anew():
     # At least a huge page for each 2 MB, 512 times as many where the system has none.
     assert faults("assert keep_freed_memory()", "return_freed_memory()") >= 30
