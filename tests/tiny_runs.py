@@ -1,7 +1,7 @@
 """A network of a few numbers, a folder of small images, and runs on them in a second or two.
 
-Fixtures of tests/training and tests/sweeps. They import the package when they are used: other tests need not
-wait for it.
+Fixtures of tests/training, tests/sweeps and tests/cli. They import the package when they are used: other
+tests need not wait for it.
 """
 
 import cv2

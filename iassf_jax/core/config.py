@@ -53,6 +53,18 @@ def from_json(text: str) -> ConfigDict:
     return ConfigDict(_with_tuples(json.loads(text))).lock()
 
 
+def locate(tree: Any, option: str) -> tuple[Any, str]:
+    """Return the group that holds a dotted option of a configuration or plain tree, and its key there.
+
+    Raises:
+      KeyError: there is no such group.
+    """
+    *groups, key = option.split(".")
+    for group in groups:
+        tree = tree[group]
+    return tree, key
+
+
 def differences(
     saved: Mapping[str, Any], given: Mapping[str, Any], prefix: str = ""
 ) -> dict[str, tuple[Any, Any]]:

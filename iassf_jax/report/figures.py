@@ -79,6 +79,7 @@ def curves(
     lines = lines_over(block.rows, option)
 
     def draw(axes: Any, metric: str) -> None:
+        """Draw the curves of one metric."""
         for (label, rows), colour in zip(lines.items(), itertools.cycle(COLOURS), strict=False):
             x = [float(row.settings[option]) for row in rows]
             cells = [make_cell(row.values(metric, block.images)) for row in rows]

@@ -22,7 +22,7 @@ from iassf_jax.checkpoints.detached import detached_config, replace_config
 from iassf_jax.checkpoints.storage import FOLDER, is_complete
 from iassf_jax.core.config import differences, to_json
 from iassf_jax.sweeps.folders import read_config
-from iassf_jax.sweeps.stacked import TRACED
+from iassf_jax.sweeps.stacked import traced_options
 from iassf_jax.sweeps.takeovers import Takeover, read_takeovers, with_options, write_takeovers
 from iassf_jax.training.logging import METRICS_FILE
 
@@ -57,7 +57,7 @@ def take_over(folder: Path, handover: Path, values: Mapping[str, Any], *, token:
     donor = json.loads((handover / _DONOR).read_text(encoding="utf-8"))
     before = json.loads(to_json(read_config(folder)))
     saved = detached_config(handover / _CHECKPOINT)
-    options = {option: _option(saved, option) for option in TRACED} | dict(values)
+    options = traced_options(saved) | dict(values)
     config = with_options(before, options)
 
     adopted, step = folder / _ADOPTED, donor["step"]
@@ -94,10 +94,3 @@ def _newest_step(folder: Path) -> int:
     if not (folder / FOLDER).is_dir():
         return 0
     return max((int(path.name) for path in (folder / FOLDER).iterdir() if is_complete(path)), default=0)
-
-
-def _option(tree: Mapping[str, Any], option: str) -> Any:
-    value: Any = tree
-    for key in option.split("."):
-        value = value[key]
-    return value

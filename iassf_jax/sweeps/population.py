@@ -106,6 +106,7 @@ class _Population:
         )
 
     def train(self) -> list[RunResult | TrainingError]:
+        """Open the members' runs, train from their common step and return how each ended."""
         with contextlib.ExitStack() as stack:
             self.members = open_members(self.configs, self.folders, self.tasks, stack)
             stop = stack.enter_context(StopRequest())

@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from iassf_jax.core.config import to_json
+from iassf_jax.core.config import locate, to_json
 from iassf_jax.core.errors import ConfigError
 from iassf_jax.training.optimizer import make_optimizer
 from iassf_jax.training.state import TrainState
@@ -34,10 +34,7 @@ def program_key(config: ConfigDict) -> str:
     """Return a text that is equal for configurations that are one program."""
     tree: dict[str, Any] = json.loads(to_json(config))
     for option in TRACED:
-        *groups, key = option.split(".")
-        node = tree
-        for group in groups:
-            node = node[group]
+        node, key = locate(tree, option)
         del node[key]
     return json.dumps(tree, sort_keys=True)
 
@@ -56,10 +53,14 @@ def check_members(configs: Sequence[ConfigDict]) -> None:
 
 def traced_values(configs: Sequence[ConfigDict]) -> Values:
     """Return {option: its value for each member}, arrays [member]."""
-    return {
-        option: np.array([_option(config, option) for config in configs], kind)
-        for option, kind in TRACED.items()
-    }
+    numbers = [traced_options(config) for config in configs]
+    return {option: np.array([own[option] for own in numbers], kind) for option, kind in TRACED.items()}
+
+
+def traced_options(tree: Any) -> dict[str, Any]:
+    """Return {option: value} of what the program takes as arguments, of a configuration or plain tree."""
+    located = {option: locate(tree, option) for option in TRACED}
+    return {option: node[key] for option, (node, key) in located.items()}
 
 
 def member_step(task: Task, config: ConfigDict) -> Callable[[TrainState, Any, Values], Any]:
@@ -68,6 +69,7 @@ def member_step(task: Task, config: ConfigDict) -> Callable[[TrainState, Any, Va
     """
 
     def step(state: TrainState, rows: Any, values: Values) -> Any:
+        """Take one step; the optimizer is made anew while tracing, around the traced numbers."""
         options = config.optimizer.to_dict()
         for option, value in values.items():
             group, _, key = option.rpartition(".")
@@ -162,10 +164,3 @@ class StackedProgram:
                 many, mesh=self._mesh, in_specs=(own, rows, own), out_specs=own, check_vma=False
             )
         return jax.jit(many, donate_argnums=0)
-
-
-def _option(config: ConfigDict, option: str) -> Any:
-    value: Any = config
-    for key in option.split("."):
-        value = value[key]
-    return value

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from iassf_jax.core.atomic import written_aside
+from iassf_jax.core.config import locate
 from iassf_jax.core.errors import InputError
 
 FILE = "takeovers.json"
@@ -57,10 +58,7 @@ def with_options(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[st
     """Return the configuration `tree`, a plain one, with other values of dotted `options`."""
     changed = json.loads(json.dumps(tree))
     for option, value in options.items():
-        *groups, key = option.split(".")
-        node = changed
-        for group in groups:
-            node = node[group]
+        node, key = locate(changed, option)
         node[key] = value
     return changed
 

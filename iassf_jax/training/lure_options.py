@@ -42,9 +42,7 @@ class LureOptions:
     text_pooling: str = "cls"  # of DistilBERT: or "mean"
     prompts: str = ""  # folder of prompts; "" is the packaged ones
     # Validation
-    val_side: int = (
-        0  # square in the middle of every scene that is validated on, pixels; 0 is the whole scene
-    )
+    val_side: int = 0  # square in the middle of each scene that is validated on, pixels; 0 is all of it
 
 
 def read_options(given: Mapping[str, Any]) -> LureOptions:

@@ -98,6 +98,7 @@ class LureRestoration(_LureTask):
         self._probe = LatentProbe(model)
 
     def prepare(self, key: Key[Array, ""], images: Images) -> tuple[dict[str, Any], Records]:
+        """Degrade one modality of every example and describe it, and its clean image, in words."""
         pairs = restoration_pairs(
             key,
             images["visible_clear"],
@@ -122,6 +123,7 @@ class LureRestoration(_LureTask):
         return {**images, **made}, {"degradation/error": MeanRecord.from_values(error, images.get("mask"))}
 
     def apply(self, params: Any, images: Images) -> dict[str, Array]:
+        """Restore the degraded image and reconstruct the clean one."""
         # Degraded and clean images go through encoder and decoder as one batch.
         both, text, modality = (
             jnp.concatenate([images[a], images[b]])
@@ -143,6 +145,7 @@ class LureRestoration(_LureTask):
         }
 
     def loss(self, outputs: Images, images: Images, alpha: Float[Array, ""]) -> Scalars:
+        """Return the losses of stage 1; their weights are the task's own, `alpha` has no part."""
         o = self._options
         return lure_restoration_loss(
             outputs,

@@ -119,6 +119,7 @@ class _Run:
             self._examples()  # a wrong folder is noticed now, not at the first validation
 
     def train(self, tell: loop.Tell | None = None) -> RunResult:
+        """Open checkpoints, data and log, go on where they stand, and close them whatever happens."""
         if distributed.is_main():
             records.make_folder(self.workdir)
         distributed.barrier("run folder")
@@ -204,6 +205,7 @@ class _Run:
         alone = not self.mesh.is_multi_process
 
         def evaluate(params: Any, step: int) -> dict[str, float] | None:
+            """Validate, and write the pictures that are due; None when it was broken off."""
             wanted = self.schedule.due(step, self.config.images_every)
             validation = validator.validate(
                 validator.parameters(params),

@@ -3,10 +3,8 @@
 import json
 
 import cv2
-import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from data_pipelines.decode import read_visible
 from data_pipelines.haze import fit_released
@@ -17,27 +15,10 @@ from iassf_jax.cli.main import main
 NAMES = ("00001D", "été 2", "00003N")
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    return tmp_path_factory.mktemp("programs")
-
-
 @pytest.fixture(autouse=True)
-def shared_programs(programs, monkeypatch):
-    """Every run compiles its own functions; those that are equal are compiled once."""
+def compiled_once(shared_programs, programs, monkeypatch):
+    """Also in the processes that a test starts."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
-    options = {
-        "jax_compilation_cache_dir": str(programs),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in options}
-    for settings in (options, before):
-        for name, value in settings.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()  # whether it is used was settled by the process's first compilation
-        if settings is options:
-            yield
 
 
 @pytest.fixture
