@@ -22,7 +22,6 @@ from data_pipelines.folder import training_iterator
 from iassf_jax import models
 from iassf_jax.checkpoints import import_torch
 from iassf_jax.checkpoints.versions import versions
-from iassf_jax.core.allocator import arrange_memory
 from iassf_jax.metrics import psnr, ssim
 from iassf_jax.models.iassf_released import released_density
 from iassf_jax.training.optimizer import make_optimizer
@@ -41,7 +40,6 @@ _STILL = {"horizontal_flip": False, "vertical_flip": False, "rotate": False}  # 
 
 def build(case: Case, weights: str) -> Built:
     """Make the task of `case` with the parameters in the .npz `weights`."""
-    arrange_memory()
     jax.config.update("jax_default_matmul_precision", _MATMUL[case.precision])
     make = {
         "forward": _forward,

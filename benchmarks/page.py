@@ -23,7 +23,7 @@ The rival is the released network in PyTorch (`torch_twin.py`, tested against re
 code): eager, `channels_last` and `torch.compile`; the best of them counts. Every contender is a process of
 its own; they run in turns, and neither warm-up nor compilation is in the times. "host density" estimates the
 haze density with OpenCV as the released code does, "device density" never leaves the device.
-With IASSF_KEEP_MEMORY=1 `iassf` keeps the memory that XLA frees (`iassf_jax/core/allocator.py`), here too.
+`iassf` asks for huge pages (`iassf_jax/core/allocator.py`), so every contender has them.
 """
 
 

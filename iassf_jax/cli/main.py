@@ -9,7 +9,7 @@ import importlib
 import sys
 
 from iassf_jax import __version__
-from iassf_jax.core.allocator import arrange_memory
+from iassf_jax.core.allocator import restart_with_huge_pages
 from iassf_jax.core.errors import IassfError
 
 COMMANDS = {
@@ -69,8 +69,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def script() -> int:
-    """Run the command line of a process that is ours alone, so that its memory can be arranged for XLA."""
-    arrange_memory()
+    """Run the command line of a process that is ours alone, and may be started again."""
+    restart_with_huge_pages()
     return main()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 from jaxtyping import Array, Float, Int
 
 from iassf_jax.core.errors import ConfigError
@@ -77,11 +78,13 @@ def make_schedule(options: Mapping[str, Any], *, steps: int) -> Schedule:
     the run's last step uses. `hold_steps` > 1 keeps the rate for that many steps: with the length of an epoch
     this is the released code's schedule, rate(e) = final + (first - final) (1 + cos(pi e / E)) / 2.
     """
-    first, final = options["learning_rate"], options["final_learning_rate"]
+    rates = options["learning_rate"], options["final_learning_rate"]
     warmup, hold = options["warmup_steps"], options["hold_steps"]
     span = max(steps - warmup - hold, 1)
 
     def schedule(count: Int[Array, ""]) -> Float[Array, ""]:
+        # Rates may be numbers or arguments of the program: behind the barrier both are rounded alike.
+        first, final = lax.optimization_barrier((jnp.float32(rates[0]), jnp.float32(rates[1])))
         done = jnp.asarray(count, jnp.int32)
         held = (done - warmup) // hold * hold
         progress = jnp.clip(held.astype(jnp.float32) / span, 0.0, 1.0)

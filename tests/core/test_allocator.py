@@ -1,55 +1,70 @@
-"""Memory that is kept between allocations, in processes of their own: it changes the whole process."""
+"""Huge pages are asked for at the start of a process, so these tests start some."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from iassf_jax.core import allocator
+from iassf_jax.core.allocator import restart_with_huge_pages, return_freed_memory
 
-# Pages that the kernel hands out while 64 MB are allocated, written and freed for the third time.
-_FAULTS = """
-import resource
-from iassf_jax.core.allocator import keep_freed_memory, return_freed_memory
-{prepare}
-for _ in range(3):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    b"x" * (64 << 20)
-    {after}
-    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-print(faults)
+# Pages that the kernel hands out while 64 MB are allocated, written and freed; then what the process is.
+_PROCESS = """
+import os, resource, sys
+from iassf_jax.core.allocator import restart_with_huge_pages
+restart_with_huge_pages()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+b"x" * (64 << 20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, os.getpid(), *sys.argv[1:])
+print(os.environ.get("GLIBC_TUNABLES", ""))
 """
 
-pytestmark = pytest.mark.skipif(allocator._glibc() is None, reason="the C library is not glibc")
+linux = pytest.mark.skipif(not allocator._to_be_had(), reason="huge pages cannot be asked for here")
 
 
-def faults(prepare: str, after: str) -> int:
-    code = _FAULTS.format(prepare=prepare, after=after)
-    return int(
-        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    )
+def start(tunables: str | None) -> tuple[int, bool, list[str], str]:
+    """Faults, whether the process kept its number, its arguments, and the setting it ran with."""
+    environment = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"}
+    if tunables is not None:
+        environment["GLIBC_TUNABLES"] = tunables
+    command = [sys.executable, "-c", _PROCESS, "one", "two"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        output = process.communicate()[0]
+    assert process.returncode == 0
+    (faults, number, *arguments), setting = (line for line in map(str.split, output.splitlines()))
+    return int(faults), int(number) == process.pid, arguments, "".join(setting)
 
 
-def test_kept_memory_costs_no_pages():
-    assert faults("", "") > 10_000
-    assert faults("assert keep_freed_memory()", "") < 10
+@linux
+def test_a_program_starts_again_as_itself_with_fewer_faults():
+    faults, same_process, arguments, setting = start(None)
+    assert same_process
+    assert arguments == ["one", "two"]
+    assert setting == "glibc.malloc.hugetlb=1"
+    assert faults < 2_000  # 16,384 pages of 4 KB
 
 
-def test_memory_is_kept_only_where_the_environment_asks(monkeypatch):
-    kept = []
-    monkeypatch.setattr(allocator, "keep_freed_memory", lambda: kept.append(True))
-    for value in ("", "0", "1"):
-        monkeypatch.setenv("IASSF_KEEP_MEMORY", value)
-        allocator.arrange_memory()
-    assert kept == [True]
+@linux
+def test_other_settings_are_kept():
+    assert start("glibc.malloc.arena_max=2")[3] == "glibc.malloc.arena_max=2:glibc.malloc.hugetlb=1"
 
 
-def test_returned_memory_is_had_anew():
-    # At least a huge page for each 2 MB, 512 times as many where the system has none.
-    assert faults("assert keep_freed_memory()", "return_freed_memory()") >= 30
+def test_an_own_choice_is_left_alone():
+    faults, _, _, setting = start("glibc.malloc.hugetlb=0")
+    assert setting == "glibc.malloc.hugetlb=0"
+    assert faults > 0
 
 
-def test_other_libraries_are_left_alone(monkeypatch):
-    monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("", ""))
-    assert not allocator.keep_freed_memory()
-    allocator.return_freed_memory()
+@pytest.mark.parametrize(
+    ("library", "mode"), [(("", ""), "[madvise]"), (("glibc", "2.31"), "[madvise]"), (None, "always [never]")]
+)
+def test_nothing_happens_where_it_is_of_no_use(library, mode, monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    monkeypatch.setattr(allocator, "_mode", lambda: mode)
+    if library is not None:
+        monkeypatch.setattr(allocator.platform, "libc_ver", lambda: library)
+    monkeypatch.setattr(allocator.os, "execv", lambda *_: pytest.fail("started again"))
+    restart_with_huge_pages()
+    return_freed_memory()
+    assert "GLIBC_TUNABLES" not in os.environ
