@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import Case, Contender
+from benchmarks.cases import ARCHITECTURE, Case, Contender
 from benchmarks.weights import write_released
 from iassf_jax.models import model_fields
 
@@ -65,7 +65,7 @@ class Worker:
             "case": dataclasses.asdict(case),
             "contender": dataclasses.asdict(contender),
             "weights": str(folder / "weights.npz"),
-            "fields": model_fields("iassf_released"),
+            "fields": {name: model_fields("iassf_released")[name] for name in ARCHITECTURE},
             "result": str(self.result),
         }
         self.built = self._ask(order)

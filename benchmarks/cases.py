@@ -17,6 +17,12 @@ _DATA = (
 )
 _NO_RIVAL = ("augment", "metrics", "loading")
 
+# What makes up the released network; its other fields say how it is computed, or take parts away.
+ARCHITECTURE = (
+    "embed_dims", "depths", "num_heads", "attn_ratios", "mlp_ratios", "prompt_heads", "prompt_size", "fusion_width",
+    "fusion_prompt_size", "num_prompts", "num_fusion_blocks", "window",
+)  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:

@@ -50,8 +50,7 @@ def build(case: Case, contender: Contender, weights: str, fields: Mapping[str, A
 
 
 def _twin(contender: Contender, weights: str, fields: Mapping[str, Any], device: torch.device) -> TorchTwin:
-    own = {name: value for name, value in fields.items() if name != "dtype"}
-    twin = load_released(TorchTwin(density=contender.density, **own), dict(np.load(weights))).to(device)
+    twin = load_released(TorchTwin(density=contender.density, **fields), dict(np.load(weights))).to(device)
     if contender.channels_last:
         for parameter in twin.parameters():  # Module.to would also try the five axes of the prompt pools
             if parameter.ndim == 4:

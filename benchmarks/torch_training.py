@@ -31,7 +31,7 @@ def train_step(
       forward: what computes its outputs, a compiled copy for instance; the twin itself by default.
       bfloat16: run the networks under autocast.
     """
-    forward = forward or twin
+    forward = twin if forward is None else forward  # a compiled module has a length, which may be none
     optimizers = [torch.optim.AdamW(part.parameters(), lr=2e-4) for part in (twin.dehaze, twin.fusion)]
 
     def step(hazy: Tensor, infrared: Tensor, clear: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import roofline
 from benchmarks.alternate import Effort, compare
-from benchmarks.cases import Case, Contender, cases, contenders
+from benchmarks.cases import ARCHITECTURE, Case, Contender, cases, contenders
 from benchmarks.page import page
 from benchmarks.report import render
 from benchmarks.weights import released_arrays
@@ -69,6 +69,11 @@ def test_generated_parameters_hide_nothing():
     assert all(a.dtype == np.float32 and np.ptp(a) > 0 for a in arrays.values() if a.size > 1)
     again = released_arrays(models.model_fields("iassf_released"), seed=3)
     assert all(np.array_equal(arrays[name], again[name]) for name in arrays)
+
+
+def test_every_field_of_the_network_is_the_rivals_or_known_not_to_be():
+    fields = set(models.model_fields("iassf_released"))
+    assert set(ARCHITECTURE) == fields - {"ablation", "dtype", "remat"}
 
 
 def test_cases_and_contenders():
