@@ -18,10 +18,9 @@ _DATA = (
 _NO_RIVAL = ("augment", "metrics", "loading")
 
 # What makes up the released network; its other fields say how it is computed, or take parts away.
-ARCHITECTURE = (
-    "embed_dims", "depths", "num_heads", "attn_ratios", "mlp_ratios", "prompt_heads", "prompt_size", "fusion_width",
-    "fusion_prompt_size", "num_prompts", "num_fusion_blocks", "window",
-)  # fmt: skip
+_DEHAZE = ("embed_dims", "depths", "num_heads", "attn_ratios", "mlp_ratios", "prompt_heads", "prompt_size")
+_FUSION = ("fusion_width", "fusion_prompt_size", "num_fusion_blocks")
+ARCHITECTURE = (*_DEHAZE, *_FUSION, "num_prompts", "window")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 from data_pipelines.cropping import resize_images
 from data_pipelines.decode import ImageError, image_size
 from data_pipelines.depth_files import DepthRule
+from data_pipelines.restoration_pairs import is_manifest, open_pairs
 from data_pipelines.sets.cards import DEPTH, HAZY
 from data_pipelines.sets.stored import Records, StoredSet, decode_record, default_data_dir, find_set, open_set
 from data_pipelines.triplets import InfraredRange, Triplet, list_triplets, read_triplet
@@ -27,12 +28,14 @@ class Reading:
         nothing is required of them then.
       infrared_range: how infrared of more than 8 bits becomes uint8, see `triplets.scale_infrared`.
       depth: how depth files are read; None leaves them out, with a rule every scene must have one.
+      pair_tasks: degradations that are taken from manifests of pairs, see `restoration_pairs`.
     """
 
     require_hazy: bool = True
     with_hazy: bool = True
     infrared_range: InfraredRange = "full"
     depth: DepthRule | None = None
+    pair_tasks: Sequence[str] = ()
 
 
 _ALL = Reading()
@@ -227,24 +230,29 @@ def open_examples(
     with_hazy: bool = True,
     infrared_range: InfraredRange = "full",
     depth: DepthRule | None = None,
+    pair_tasks: Sequence[str] = (),
 ) -> Examples:
     """Return the scenes that `spec` names.
 
     Args:
-      spec: a folder with GT/, IR/ and hazy/; or a built set and its split as "msrs:train" or
-        "sets/msrs:train+val". The split may be left out where there is only one.
+      spec: a folder with GT/, IR/ and hazy/; a built set and its split as "msrs:train" or
+        "sets/msrs:train+val", where the split may be left out if there is only one; or a manifest of pairs
+        and, if wanted, its split as "pairs.csv:train".
       data_dir: folder of built sets; TFDS's own by default.
-      require_hazy, with_hazy, infrared_range, depth: see `Reading`.
+      require_hazy, with_hazy, infrared_range, depth, pair_tasks: see `Reading`.
 
     Raises:
       FolderError: a folder whose images cannot be paired.
       ImageError: no such folder or set or split, or a set that cannot be opened or lacks what is required.
+      ManifestError: see `restoration_pairs.open_pairs`.
     """
-    reading = Reading(require_hazy, with_hazy, infrared_range, depth)
+    reading = Reading(require_hazy, with_hazy, infrared_range, depth, pair_tasks)
     text = os.fspath(spec)
     name, colon, split = text.rpartition(":")
     if not colon:
         name, split = text, ""
+    if is_manifest(name):
+        return open_pairs(name, split=split, tasks=pair_tasks, infrared_range=infrared_range)
     if find_set(name, data_dir=data_dir) is not None:
         stored = open_set(name, data_dir=data_dir)
         return StoredExamples(stored, split or _only_split(stored), reading)

@@ -7,7 +7,7 @@ haze are made there too.
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from data_pipelines.depth_files import DepthRule
@@ -37,6 +37,7 @@ def training_iterator(
     with_hazy: bool = True,
     infrared_range: InfraredRange = "full",
     depth: DepthRule | None = None,
+    pair_tasks: Sequence[str] = (),
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     data_dir: str | os.PathLike | None = None,
     places_only: bool = False,
@@ -52,8 +53,8 @@ def training_iterator(
     batch.
 
     Args:
-      root: folder with GT/, hazy/ and IR/ (see `list_triplets`), a built set as "NAME:SPLIT" (see
-        `examples.open_examples`), or a mixture (see `mixtures.parse_mixture`).
+      root: folder with GT/, hazy/ and IR/ (see `list_triplets`), a built set as "NAME:SPLIT" or a manifest of
+        pairs (see `examples.open_examples`), or a mixture (see `mixtures.parse_mixture`).
       batch_size: images in the batch of all hosts, always exactly as many.
       crop: side of the square crops in pixels; smaller images are extended by reflection. 0 takes whole
         images, which must all be of one size (see `resize`).
@@ -71,6 +72,8 @@ def training_iterator(
       with_hazy: False neither decodes nor gives hazy images, for haze that is made on the device.
       infrared_range: how infrared of more than 8 bits becomes uint8, see `triplets.scale_infrared`.
       depth: how the scenes' depth files are read, see `depth_files`; None leaves them out.
+      pair_tasks: degradations that are taken from manifests of pairs; batches then have "pair" int32 [b 3],
+        see `restoration_pairs.PairExamples`.
       cache_bytes: decoded (and resized) images are kept in memory up to this size. A 480x640 scene takes
         2.15 MB, so the 1,083 of MSRS take 2.3 GB. 0 decodes every image every time.
       data_dir: folder of built sets; TFDS's own by default.
@@ -93,6 +96,7 @@ def training_iterator(
         with_hazy=with_hazy,
         infrared_range=infrared_range,
         depth=depth,
+        pair_tasks=pair_tasks,
         resize=resize,
     )
     if drop_remainder and len(mixture.components) == 1 and 0 < len(mixture.names) < batch_size:
@@ -122,6 +126,7 @@ def evaluation_examples(
     with_hazy: bool = True,
     infrared_range: InfraredRange = "full",
     depth: DepthRule | None = None,
+    pair_tasks: Sequence[str] = (),
     data_dir: str | os.PathLike | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Return an iterator over the scenes at full size, in the order of their names.
@@ -145,6 +150,7 @@ def evaluation_examples(
         with_hazy=with_hazy,
         infrared_range=infrared_range,
         depth=depth,
+        pair_tasks=pair_tasks,
     )
     every = ((examples, index) for examples in mixture.components for index in range(len(examples)))
     return (examples[index] for examples, index in itertools.islice(every, limit))

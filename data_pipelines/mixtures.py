@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from data_pipelines.depth_files import DepthRule
 from data_pipelines.examples import Clear, Examples, Resized, open_examples
+from data_pipelines.restoration_pairs import PairExamples, ScenesAsPairs
 from data_pipelines.triplets import InfraredRange
 
 
@@ -54,14 +55,16 @@ def open_mixture(
     with_hazy: bool = True,
     infrared_range: InfraredRange = "full",
     depth: DepthRule | None = None,
+    pair_tasks: Sequence[str] = (),
     resize: tuple[int, int] | None = None,
 ) -> Mixture:
     """Open every set of a mixture.
 
     Args:
       spec: one set as `examples.open_examples` takes it, or several with weights.
-      data_dir, require_hazy, with_hazy, infrared_range, depth: see `examples.open_examples`. Where hazy
-        images are not required and only some of the sets have them, they are left out of all.
+      data_dir, require_hazy, with_hazy, infrared_range, depth, pair_tasks: see `examples.open_examples`.
+        Where hazy images are not required and only some of the sets have them, they are left out of all.
+        Beside a manifest of pairs, scenes become pairs whose degradation is drawn.
       resize: (height, width) to which all examples are brought.
 
     Raises:
@@ -77,9 +80,12 @@ def open_mixture(
             with_hazy=with_hazy,
             infrared_range=infrared_range,
             depth=depth,
+            pair_tasks=pair_tasks,
         )
         for part in parts
     ]
+    if any(isinstance(examples, PairExamples) for examples in opened):
+        opened = [e if isinstance(e, PairExamples) else ScenesAsPairs(e) for e in opened]
     if len({examples.has_haze for examples in opened}) > 1:
         opened = [Clear(examples) for examples in opened]
     if resize is not None:

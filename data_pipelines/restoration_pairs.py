@@ -85,7 +85,8 @@ class PairExamples:
 
     "visible_clear" is the clean and "visible_hazy" the degraded image, uint8 [h w 3], of whichever modality;
     where it is to be made, the degraded image is the clean one. "infrared" uint8 [h w 1] is the first channel
-    of the clean image.
+    of the clean image. "pair" int32 [3] has the position in TASKS, 1 for infrared, and 1 where the degraded
+    image is given.
 
     Raises:
       ManifestError: see `read_manifest`.
@@ -116,6 +117,7 @@ class PairExamples:
             "visible_clear": clean,
             "visible_hazy": degraded,
             "infrared": clean[:, :, :1],
+            "pair": np.array([TASKS.index(pair.task), pair.infrared, pair.degraded is not None], np.int32),
             "name": pair.name,
         }
 
@@ -131,6 +133,57 @@ class PairExamples:
         except ValueError as error:
             raise ImageError(path, str(error)) from error
         return np.repeat(levels[:, :, None], 3, axis=2)
+
+
+class ScenesAsPairs:
+    """Scenes among pairs of a manifest: the same entries, with "pair" [-1, 0, 0] for a task that is drawn.
+
+    "visible_hazy" is the clear image, since the degraded one is always made.
+    """
+
+    has_haze = True
+
+    def __init__(self, examples: Any):
+        self._examples = examples
+        self.names, self.has_depth = examples.names, examples.has_depth
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        example = self._examples[index]
+        drawn = np.array([-1, 0, 0], np.int32)
+        return {**example, "visible_hazy": example["visible_clear"], "pair": drawn}
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return (height, width) of a scene."""
+        return self._examples.size(index)
+
+
+def open_pairs(
+    path: str | os.PathLike, *, split: str, tasks: Sequence[str], infrared_range: InfraredRange
+) -> PairExamples:
+    """Return the pairs of a manifest for a training that knows `tasks`.
+
+    Args:
+      path, infrared_range: see `PairExamples`.
+      split: "" takes all lines.
+      tasks: of TASKS; clean images ("PD") are always taken. None for a training that is not of pairs.
+
+    Raises:
+      ManifestError: see `read_manifest`; or the training is of other tasks, or of none.
+    """
+    if not tasks:
+        raise ManifestError(
+            Path(path),
+            "is a manifest of pairs, on which only restoration trains (config.task.name lure_restoration)",
+        )
+    examples = PairExamples(path, split=split or None, infrared_range=infrared_range)
+    other = next((pair for pair in examples.pairs if pair.task not in (*tasks, CLEAN)), None)
+    if other is not None:
+        known = ", ".join(tasks)
+        raise ManifestError(Path(path), f"has {other.task} ({other.name}), but config.task.tasks are {known}")
+    return examples
 
 
 def _enlarged(

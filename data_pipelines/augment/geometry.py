@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Integer, Key, Num, UInt32
 
 from iassf_jax.ops.arguments import check_images
 
-NOT_IMAGES = ("mask", "name", "example")  # entries of a batch that stay as they are
+NOT_IMAGES = ("mask", "name", "example", "pair")  # entries of a batch that stay as they are
 
 
 def turn_and_flip(
@@ -28,8 +28,8 @@ def turn_and_flip(
 
     Args:
       key: one key for the batch.
-      batch: images [b h w c] of equal b, h and w and any channels and type; "mask", "name" and
-        "example" stay as they are.
+      batch: images [b h w c] of equal b, h and w and any channels and type; what is in
+        NOT_IMAGES stays as it is.
       horizontal_flip: swap left and right with probability 1/2.
       vertical_flip: swap top and bottom with probability 1/2.
       rotate: before the flips, turn by 0, 90, 180 or 270 degrees with probability 1/4 each; the images must

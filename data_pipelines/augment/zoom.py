@@ -21,7 +21,7 @@ def zoom_in(key: Key[Array, ""], batch: Mapping[str, Any], *, most: float | int 
 
     Args:
       key: one key for the batch; example i folds in its "example" number, or its position.
-      batch: images [b h w c] of equal b, h and w; "mask", "name" and "example" stay as they are.
+      batch: images [b h w c] of equal b, h and w; what is in `NOT_IMAGES` stays as it is.
       most: largest enlargement; 1 turns it off.
 
     Raises:

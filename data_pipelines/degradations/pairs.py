@@ -47,8 +47,9 @@ def restoration_pairs(
       names: of `DEGRADATIONS`. "PD" is the visible image.
       shares: how likely each is, adding up to 1; by default all are equally likely.
       examples: what tells the examples apart; by default their positions.
-      chosen: position in `names` for each example, instead of a draw.
-      untouched: share of the examples whose pair is the infrared image and itself.
+      chosen: position in `names` for each example, instead of a draw; their number is the infrared image
+        left as it is, -1 is drawn.
+      untouched: share of the drawn examples whose pair is the infrared image and itself.
       options: see `degrade`.
 
     Raises:
@@ -60,11 +61,11 @@ def restoration_pairs(
     ids = jnp.arange(count) if examples is None else examples
     keys = jax.vmap(lambda example: jax.random.fold_in(key, example))(ids)
     drawn = uniforms(keys, ("degradation", "untouched"))
-    if chosen is None:
-        limits = np.cumsum(shares if shares is not None else np.full(len(names), 1 / len(names)))[:-1]
-        passed = drawn["degradation"][:, None] >= jnp.asarray(limits, jnp.float32)[None]
-        chosen = passed.sum(axis=1, dtype=jnp.int32)
-    position = jnp.where(drawn["untouched"] < untouched, len(names), chosen)
+    limits = np.cumsum(shares if shares is not None else np.full(len(names), 1 / len(names)))[:-1]
+    passed = drawn["degradation"][:, None] >= jnp.asarray(limits, jnp.float32)[None]
+    position = jnp.where(drawn["untouched"] < untouched, len(names), passed.sum(axis=1, dtype=jnp.int32))
+    if chosen is not None:
+        position = jnp.where(chosen < 0, position, chosen)
     thermal = infrared[..., :1]
     made = [
         _option(

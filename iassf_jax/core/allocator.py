@@ -14,11 +14,11 @@ def restart_with_huge_pages() -> None:
     """Start this process again with large allocations in huge pages, where that is to be had and not decided.
 
     A call of a compiled program gets its workspace from the kernel page by page and hands it back: in a
-    training step of the released network 600,000 pages of 4 KB and a quarter of the processor time. With pages
-    of 2 MB a step of `configs/cpu_small.py` takes 0.49 s instead of 0.56 to 0.65 s. The C library reads the
-    setting only when a process starts; the new one has this one's number, command line and open files. Does not
-    return then; to be called by programs, first of all, and not by libraries. GLIBC_TUNABLES with a
-    "glibc.malloc.hugetlb" of one's own is left as it is.
+    training step of the released network 600,000 pages of 4 KB and a quarter of the processor time. With
+    pages of 2 MB a step of `configs/cpu_small.py` takes 0.49 s instead of 0.56 to 0.65 s. The C library reads
+    the setting only when a process starts; the new one has this one's number, command line and open files.
+    Does not return then; to be called by programs, first of all, and not by libraries. A GLIBC_TUNABLES with
+    "glibc.malloc.hugetlb" in it is left as it is.
     """
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     if _HUGE_PAGES in tunables or not _to_be_had():

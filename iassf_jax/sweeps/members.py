@@ -67,7 +67,7 @@ class Member:
         self.progress.window.fetch()
         validation = validator.validate(
             params,
-            self.task.examples(data.validation_examples(self.config, makes_hazy=self.task.makes_hazy)),
+            self.task.examples(data.validation_examples(self.config, self.task)),
             alpha=self.config.alpha,
             num_pictures=pictures,
         )
@@ -100,7 +100,7 @@ def open_members(
     for config, folder, task in zip(configs, folders, tasks, strict=True):
         records.make_folder(folder)
         if config.seed not in batches:
-            reading = data.training_batches(_from_host(config), makes_hazy=task.makes_hazy)
+            reading = data.training_batches(_from_host(config), task)
             batches[config.seed] = stack.enter_context(contextlib.closing(reading))
         manager = stack.enter_context(start.open_checkpoints(config, folder))
         members.append(Member(config, folder, task, loop.Progress(batches[config.seed]), manager))

@@ -12,10 +12,12 @@ from data_pipelines.depth_files import DepthRule
 from data_pipelines.folder import evaluation_examples, training_iterator
 from data_pipelines.mixtures import open_mixture
 from data_pipelines.resident import stack_scenes
+from data_pipelines.restoration_pairs import PairExamples
 from iassf_jax.core.errors import ConfigError
+from iassf_jax.training.task import Task
 
 
-def training_batches(config: ConfigDict, *, makes_hazy: bool) -> Any:
+def training_batches(config: ConfigDict, task: Task) -> Any:
     """Return the endless iterator over this process's rows of the batches, see `training_iterator`.
 
     Raises:
@@ -38,8 +40,8 @@ def training_batches(config: ConfigDict, *, makes_hazy: bool) -> Any:
             drop_remainder=data.drop_remainder,
             cache_bytes=data.cache_bytes,
             places_only=data.resident,
-            with_hazy=not makes_hazy,
-            **_reading(config, makes_hazy),
+            with_hazy=not task.makes_hazy,
+            **_reading(config, task),
         )
     except ImageError:
         raise
@@ -47,35 +49,43 @@ def training_batches(config: ConfigDict, *, makes_hazy: bool) -> Any:
         raise ConfigError(f"config.data: {error}") from error
 
 
-def validation_examples(config: ConfigDict, *, makes_hazy: bool) -> Iterable[Mapping[str, Any]]:
+def validation_examples(config: ConfigDict, task: Task) -> Iterable[Mapping[str, Any]]:
     """Return this process's share of the scenes of `config.data.val`, at full size, hazy where they are.
 
     Raises:
       ImageError: the data cannot be read.
     """
     data = config.data
-    examples = evaluation_examples(data.val, limit=data.val_limit, **_reading(config, makes_hazy))
+    examples = evaluation_examples(data.val, limit=data.val_limit, **_reading(config, task))
     return itertools.islice(examples, jax.process_index(), None, jax.process_count())
 
 
-def resident_scenes(config: ConfigDict, *, makes_hazy: bool) -> Mapping[str, Any]:
-    """Return all training scenes as arrays, see `data_pipelines.resident.stack_scenes`."""
+def resident_scenes(config: ConfigDict, task: Task) -> Mapping[str, Any]:
+    """Return all training scenes as arrays, see `data_pipelines.resident.stack_scenes`.
+
+    Raises:
+      ConfigError: the data are pairs of a manifest.
+      ImageError: the data cannot be read.
+    """
     mixture = open_mixture(
         config.data.train,
         resize=config.data.resize,
-        with_hazy=not makes_hazy,
-        **_reading(config, makes_hazy),
+        with_hazy=not task.makes_hazy,
+        **_reading(config, task),
     )
+    if any(isinstance(component, PairExamples) for component in mixture.components):
+        raise ConfigError("config.data.resident keeps scenes, not pairs of a manifest: set it to False")
     return stack_scenes(mixture, crop=config.data.crop)
 
 
-def _reading(config: ConfigDict, makes_hazy: bool) -> dict[str, Any]:
+def _reading(config: ConfigDict, task: Task) -> dict[str, Any]:
     """Return the options of reading that training and validation share."""
     return {
         "data_dir": config.data.data_dir or None,
-        "require_hazy": not makes_hazy,
+        "require_hazy": not task.makes_hazy,
         "infrared_range": config.data.infrared_range,
         "depth": _depth_rule(config.data),
+        "pair_tasks": getattr(task, "pair_tasks", ()),
     }
 
 

@@ -4,7 +4,8 @@
     lure_fusion       stage 2: fusion and decoder, on clean pairs of both modalities
     lure_joint        both at once, the ablation "Single Stage"
 
-The three take "visible_clear" and "infrared" of a batch as clean images; hazy ones are never read.
+The three take "visible_clear" and "infrared" of a batch as clean images; hazy ones are never read. Stage 1
+also takes real pairs of manifests, see `data_pipelines.restoration_pairs`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,6 +18,7 @@ from jaxtyping import Array, Float, Key
 
 from data_pipelines.degradations import DEGRADATIONS, restoration_pairs
 from data_pipelines.haze.draws import uniforms
+from data_pipelines.restoration_pairs import TASKS as PAIR_TASKS
 from iassf_jax.core.errors import ConfigError
 from iassf_jax.evaluation.degraded_scenes import Degrader
 from iassf_jax.losses import lure_fusion_loss, lure_restoration_loss
@@ -30,6 +32,7 @@ from iassf_jax.training.lure_options import (
     prompt_banks,
     read_options,
 )
+from iassf_jax.training.lure_pairs import thermal_of_pairs, with_given
 from iassf_jax.training.lure_probe import LatentProbe
 
 Images = Mapping[str, Any]
@@ -71,17 +74,23 @@ class _LureTask:
                 infrared = DEGRADATIONS[name].modality == 1
                 clean = example["infrared"] if infrared else example["visible_clear"]
                 made = self._degrader.image(example["name"], clean, name)
-                label = self._labels[self._names.index(name)]
+                told = self._told(self._labels[self._names.index(name)], infrared=infrared)
                 yield {
                     **example,
                     "name": f"{example['name']} {name}",
                     "visible_hazy": np.broadcast_to(made, (*clean.shape[:2], 3)),
                     "visible_clear": np.broadcast_to(clean, (*clean.shape[:2], 3)),
-                    "label": label,
-                    "modality": np.int32(infrared),
-                    "text": self._held_out.features[label, 0],
-                    "text_clean": self._held_out.features[self._clean, 0],
+                    **told,
                 }
+
+    def _told(self, label: np.int32, *, infrared: bool) -> dict[str, Any]:
+        """What a scene of the validation is of, in numbers and in words that no training has seen."""
+        return {
+            "label": label,
+            "modality": np.int32(infrared),
+            "text": self._held_out.features[label, 0],
+            "text_clean": self._held_out.features[self._clean, 0],
+        }
 
 
 class LureRestoration(_LureTask):
@@ -96,20 +105,28 @@ class LureRestoration(_LureTask):
     def __init__(self, model: Lure, options: LureOptions, *, seed: int = 0):
         super().__init__(model, options, seed=seed)
         self._probe = LatentProbe(model)
+        self.pair_tasks: tuple[str, ...] = self._names
+        # Of every task of manifests the position in the names; a clean image is behind the last one.
+        places = {name: place for place, name in enumerate((*self._names, CLEAN))}
+        self._places = np.array([places.get(name, -1) for name in PAIR_TASKS], np.int32)
 
     def prepare(self, key: Key[Array, ""], images: Images) -> tuple[dict[str, Any], Records]:
         """Degrade one modality of every example and describe it, and its clean image, in words."""
+        given = images.get("pair")
         pairs = restoration_pairs(
             key,
             images["visible_clear"],
-            images["infrared"],
+            images["infrared"] if given is None else thermal_of_pairs(given, images),
             names=self._names,
             shares=self._shares,
             examples=images.get("example"),
+            chosen=None if given is None else self._chosen(given),
             untouched=self._options.clean_infrared,
             haze=self._options.haze,
             depth=images.get("depth"),
         )
+        if given is not None:
+            pairs = with_given(pairs, given, images)
         label = jnp.asarray(self._labels)[pairs.degradation]
         made = {
             "visible_hazy": pairs.degraded,
@@ -160,7 +177,26 @@ class LureRestoration(_LureTask):
         )
 
     def examples(self, examples: Iterable[Images]) -> Iterator[Images]:
-        return self._scenes(examples, self._names)
+        for example in examples:
+            if "pair" in example and example["pair"][0] >= 0:
+                yield self._pair(example)
+            else:
+                yield from self._scenes([example], self._names)
+
+    def _chosen(self, given: Array) -> Array:
+        return jnp.where(given[:, 0] < 0, -1, jnp.asarray(self._places)[given[:, 0]])
+
+    def _pair(self, example: Images) -> dict[str, Any]:
+        """A real pair for the validation; degraded at the middle strength where it has no such image."""
+        example = _middle(example, self._options.val_side)
+        task, infrared, given = (int(number) for number in example["pair"])
+        degraded, clean = example["visible_hazy"], example["visible_clear"]
+        if not given and PAIR_TASKS[task] != CLEAN:
+            source = example["infrared"] if infrared else clean
+            made = self._degrader.image(example["name"], source, PAIR_TASKS[task])
+            degraded = np.broadcast_to(made, clean.shape)
+        told = self._told(self._labels[self._places[task]], infrared=bool(infrared))
+        return {**example, "visible_hazy": degraded, **told}
 
     def overall(self, params: Any, examples: Iterable[Images]) -> dict[str, float]:
         """Return numbers of a validation that are no means over its scenes: the probes of the latents.
@@ -228,6 +264,7 @@ class LureJoint(LureRestoration):
 
     def __init__(self, model: Lure, options: LureOptions, *, seed: int = 0):
         super().__init__(model, options, seed=seed)
+        self.pair_tasks = ()  # what is fused must be two aligned images
         self._fusion = LureFusion(model, options, seed=seed, frozen=False)
         self.loss_names = (*LureRestoration.loss_names, *self._fusion.loss_names[1:])
 
@@ -272,7 +309,7 @@ def _middle(example: Images, side: int) -> Images:
     """Return the square of `side` pixels in the middle of an example's images; all of it if `side` is 0."""
     if side == 0:
         return example
-    images = {key: example[key] for key in ("visible_clear", "infrared")}
+    images = {key: example[key] for key in ("visible_clear", "visible_hazy", "infrared") if key in example}
     height, width = example["infrared"].shape[:2]
     top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
     return {**example, **{key: x[top : top + side, left : left + side] for key, x in images.items()}}

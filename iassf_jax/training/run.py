@@ -114,7 +114,7 @@ class _Run:
         self.schedule = loop.Schedule(
             config.steps, config.log_every, config.eval_every, config.checkpoint_every
         )
-        self.progress = loop.Progress(data.training_batches(config, makes_hazy=self.task.makes_hazy))
+        self.progress = loop.Progress(data.training_batches(config, self.task))
         if config.data.val:
             self._examples()  # a wrong folder is noticed now, not at the first validation
 
@@ -178,7 +178,7 @@ class _Run:
         places = {"shardings": self.shardings, "everywhere": sharding.replicated(self.mesh)}
         if not self.config.data.resident:
             return StepProgram(compile_train_step(step, **places))
-        scenes = data.resident_scenes(self.config, makes_hazy=self.task.makes_hazy)
+        scenes = data.resident_scenes(self.config, self.task)
         crop = self.config.data.crop
         return StepProgram(*compile_resident_step(step, scenes, crop=crop, place=self._everywhere, **places))
 
@@ -186,7 +186,7 @@ class _Run:
         return sharding.place_everywhere(tree, self.mesh)
 
     def _examples(self) -> Any:
-        return self.task.examples(data.validation_examples(self.config, makes_hazy=self.task.makes_hazy))
+        return self.task.examples(data.validation_examples(self.config, self.task))
 
     def _open_log(self, step: int, program: StepProgram) -> logging.RunLog | logging.SilentLog:
         if not distributed.is_main():

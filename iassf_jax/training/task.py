@@ -27,8 +27,8 @@ class Task(Objective, Protocol):
     """See the module.
 
     A task may also have `overall(params, examples) -> dict[str, float]`: numbers of a validation that are no
-    means over its scenes, such as the accuracy of a probe; and `with_haze_strength(strength) -> Task`, where
-    it makes haze of `config.haze`.
+    means over its scenes, such as the accuracy of a probe; `with_haze_strength(strength) -> Task`, where it
+    makes haze of `config.haze`; and `pair_tasks`, the degradations that it takes from manifests of pairs.
     """
 
     makes_hazy: bool  # "visible_hazy" is made on the device and not read from files

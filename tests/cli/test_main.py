@@ -10,9 +10,9 @@ from iassf_jax import __version__
 from iassf_jax.cli import main
 
 
-def test_the_installed_command_arranges_its_memory_first(monkeypatch):
+def test_the_installed_command_asks_for_huge_pages_first(monkeypatch):
     calls = []
-    monkeypatch.setattr(main, "arrange_memory", lambda: calls.append("memory"))
+    monkeypatch.setattr(main, "restart_with_huge_pages", lambda: calls.append("memory"))
     monkeypatch.setattr(main, "main", lambda: calls.append("main") or 3)
     (entry,) = importlib.metadata.entry_points(group="console_scripts", name="iassf")
     assert entry.value == "iassf_jax.cli.main:script"
