@@ -130,10 +130,11 @@ def lite_model() -> ConfigDict:
     model.working_side = 64  # longer side of the reduced image that is restored, pixels
     model.guide_size = 7  # side of the windows in which gains and offsets are fitted, reduced pixels
     model.guide_epsilon = 1e-5  # variance of the hazy image below which a window counts as flat
-    # Of the fused image; training aims at 0 of each.
+    # Of the fused image; training aims at the maximum, which these are.
     model.detail_levels = 0  # finest levels of detail that the more structured source gives
+    model.visible_detail = 1.0  # factor on the restored image's detail of those levels
+    model.infrared_detail = 1.0  # factor on the infrared image's detail of those levels
     model.complement = 0.0  # share of the darker source that is added to the brighter
-    model.sharpening = 0.0  # share of the fused image's finest detail that is added to it
     model.dtype = "float32"
     model.remat = False
     return model

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="set a field of the network that has no part in its parameters, such as sharpening=0.3",
+        help="set a field of the network that has no part in its parameters, such as complement=0.3",
     )
     parser.add_argument(
         "--average",

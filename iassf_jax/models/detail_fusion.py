@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from iassf_jax.ops import blur, collapse, laplacian_pyramid
 
-_SMOOTHING = 4  # blurs of the map that says which detail is stronger; without them it flickers
+_SMOOTHING = 8  # blurs of the map that says which detail is stronger; without them it flickers
 
 
 def fuse(
@@ -13,8 +13,9 @@ def fuse(
     infrared: Float[Array, "b h w k"],
     *,
     detail_levels: int = 0,
+    visible_detail: float | int = 1.0,
+    infrared_detail: float | int = 1.0,
     complement: float | int = 0.0,
-    sharpening: float | int = 0.0,
 ) -> Float[Array, "b h w c"]:
     """Fuse two images in [0,1] by their maximum, at which the loss of IASSF aims, and what the fields add.
 
@@ -25,9 +26,9 @@ def fuse(
     Args:
       visible, infrared: of one size; infrared has one channel or as many as the visible image.
       detail_levels: levels whose stronger detail is taken; 0 is the maximum of the images themselves.
+      visible_detail, infrared_detail: factors on the detail of those levels, before the stronger is taken.
       complement: share of the smaller image that is added to the larger, without its mean, which keeps the
         brightness.
-      sharpening: share of the finest detail of the result that is added to it.
 
     Returns:
       the fused image in about [0,1], not clipped.
@@ -38,8 +39,11 @@ def fuse(
     if complement:
         smaller = jnp.minimum(visible_rest, infrared_rest)
         rest = rest + complement * (smaller - smaller.mean(axis=(1, 2), keepdims=True))
-    fused = collapse([*map(_stronger, visible_details, infrared_details), rest])
-    return fused + sharpening * (fused - blur(fused)) if sharpening else fused
+    details = [
+        _stronger(visible_detail * a, infrared_detail * b)
+        for a, b in zip(visible_details, infrared_details, strict=True)
+    ]
+    return collapse([*details, rest])
 
 
 def _stronger(a: Float[Array, "b h w c"], b: Float[Array, "b h w k"]) -> Float[Array, "b h w c"]:

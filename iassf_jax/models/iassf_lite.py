@@ -5,7 +5,7 @@ restores a reduced copy, the gains and offsets between that copy before and afte
 (the fast guided filter of He and Sun, 2015), and enlarged they restore the full image with all its detail.
 What the fused image should be is known at full size, pixel by pixel: the larger of restored and infrared, at
 which the loss aims. A fusion network on the reduced image only took it away from there, as
-benchmarks/experiments.md shows, so there is none; three fields say what is added to the maximum, see
+benchmarks/experiments.md shows, so there is none; four fields say what is added to the maximum, see
 `detail_fusion.fuse`.
 """
 
@@ -41,8 +41,9 @@ class IassfLite(nn.Module):
     guide_size: int = 7  # side of the windows of the fit, reduced pixels
     guide_epsilon: float = 1e-5  # variance of the hazy image below which a window counts as flat
     detail_levels: int = 0  # finest levels of detail that the more structured of restored and infrared gives
+    visible_detail: float = 1.0  # factor on the restored image's detail of those levels
+    infrared_detail: float = 1.0  # factor on the infrared image's detail of those levels
     complement: float = 0.0  # share of the darker of restored and infrared that is added to the brighter
-    sharpening: float = 0.0  # share of the finest detail of the fused image that is added to it
     dtype: str = "float32"  # of the computation; parameters, norms, softmax and density stay float32
     remat: bool = False
 
@@ -96,8 +97,9 @@ class IassfLite(nn.Module):
             restored,
             infrared,
             detail_levels=self.detail_levels,
+            visible_detail=self.visible_detail,
+            infrared_detail=self.infrared_detail,
             complement=self.complement,
-            sharpening=self.sharpening,
         )
 
     def _dehaze_network(self) -> nn.Module:

@@ -6,7 +6,9 @@ import numpy as np
 
 from iassf_jax.models import detail_fusion
 
-fuse = jax.jit(detail_fusion.fuse, static_argnames=("detail_levels", "complement", "sharpening"))
+fuse = jax.jit(
+    detail_fusion.fuse, static_argnames=("detail_levels", "visible_detail", "infrared_detail", "complement")
+)
 
 
 def _pair(rng, channels=1):
@@ -21,10 +23,18 @@ def test_the_fused_image_is_the_larger_source_with_what_the_fields_add(rng):
     np.testing.assert_allclose(added, 0.25 * (smaller - smaller.mean(axis=(1, 2), keepdims=True)), atol=1e-6)
     flat = jnp.full((1, 12, 14, 3), 0.4)
     np.testing.assert_allclose(
-        fuse(flat, flat, detail_levels=2, complement=0.3, sharpening=0.7), 0.4, atol=1e-6
+        fuse(flat, flat, detail_levels=2, visible_detail=1.4, complement=0.3), 0.4, atol=1e-6
     )
     waves = jnp.asarray((-1.0) ** np.arange(14), jnp.float32)[None, None, :, None] * jnp.ones((1, 12, 1, 3))
-    np.testing.assert_allclose(fuse(waves, waves, sharpening=0.5), 1.5 * waves, atol=1e-6)
+    dark = jnp.zeros((1, 12, 14, 1))
+    np.testing.assert_allclose(
+        fuse(waves, dark, detail_levels=1, visible_detail=1.5, infrared_detail=3.0), 1.5 * waves, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        fuse(jnp.zeros_like(waves), waves[..., :1], detail_levels=1, infrared_detail=1.5),
+        1.5 * waves,
+        atol=1e-6,
+    )
 
 
 def test_detail_of_a_darker_image_survives():
@@ -47,7 +57,7 @@ def test_an_image_fused_with_itself_or_with_nothing_is_itself(rng):
 
 def test_one_channel_is_three_equal_ones_and_jit_is_eager(rng):
     a, b = _pair(rng)
-    options = {"detail_levels": 1, "complement": 0.3, "sharpening": 0.2}
+    options = {"detail_levels": 1, "complement": 0.3, "infrared_detail": 1.2}
     one = fuse(a, b, **options)
     np.testing.assert_allclose(one, fuse(a, jnp.repeat(b, 3, axis=-1), **options), atol=1e-6)
     np.testing.assert_allclose(one, detail_fusion.fuse(a, b, **options), atol=1e-5)
