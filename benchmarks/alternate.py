@@ -61,11 +61,12 @@ class Worker:
             env=os.environ | _ENVIRONMENT,
             cwd=Path(__file__).resolve().parents[1],
         )
+        fields = model_fields("iassf_released")
         order = {
             "case": dataclasses.asdict(case),
             "contender": dataclasses.asdict(contender),
             "weights": str(folder / "weights.npz"),
-            "fields": {name: model_fields("iassf_released")[name] for name in ARCHITECTURE},
+            "fields": {name: fields[name] for name in ARCHITECTURE},
             "result": str(self.result),
         }
         self.built = self._ask(order)

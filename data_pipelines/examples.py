@@ -140,15 +140,27 @@ class StoredExamples:
         return all(role in entry.files for entry in self._entries)
 
 
-class Resized:
-    """Examples brought to one size, see `cropping.resize_images`."""
+class _Changed:
+    """Examples made of others, one by one: the base of what follows, which differs in `__getitem__`."""
 
-    def __init__(self, examples: Examples, size: tuple[int, int]):
-        self._examples, self._size = examples, size
+    def __init__(self, examples: Examples):
+        self._examples = examples
         self.names, self.has_haze, self.has_depth = examples.names, examples.has_haze, examples.has_depth
 
     def __len__(self) -> int:
         return len(self._examples)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return (height, width) of an example."""
+        return self._examples.size(index)
+
+
+class Resized(_Changed):
+    """Examples brought to one size, see `cropping.resize_images`."""
+
+    def __init__(self, examples: Examples, size: tuple[int, int]):
+        super().__init__(examples)
+        self._size = size
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return resize_images(self._examples[index], self._size)
@@ -158,27 +170,34 @@ class Resized:
         return self._size
 
 
-class Clear:
+class Clear(_Changed):
     """Examples without their hazy images."""
 
-    has_haze = False
-
     def __init__(self, examples: Examples):
-        self._examples = examples
-        self.names, self.has_depth = examples.names, examples.has_depth
-
-    def __len__(self) -> int:
-        return len(self._examples)
+        super().__init__(examples)
+        self.has_haze = False
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {name: value for name, value in self._examples[index].items() if name != "visible_hazy"}
 
-    def size(self, index: int) -> tuple[int, int]:
-        """Return (height, width) of an example."""
-        return self._examples.size(index)
+
+class ScenesAsPairs(_Changed):
+    """Scenes among pairs of a manifest: the same entries, with "pair" [-1, 0, 0] for a task that is drawn.
+
+    "visible_hazy" is the clear image, since the degraded one is always made.
+    """
+
+    def __init__(self, examples: Examples):
+        super().__init__(examples)
+        self.has_haze = True
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        example = self._examples[index]
+        drawn = np.array([-1, 0, 0], np.int32)
+        return {**example, "visible_hazy": example["visible_clear"], "pair": drawn}
 
 
-class Cached:
+class Cached(_Changed):
     """Examples of which the first that fit a budget are kept in memory.
 
     Replacing them by recent ones would be worse: every scene is used once an epoch, so a recent one comes
@@ -186,14 +205,10 @@ class Cached:
     """
 
     def __init__(self, examples: Examples, *, num_bytes: int):
-        self._examples = examples
+        super().__init__(examples)
         self._budget = self._free = num_bytes
         self._kept: dict[int, dict[str, Any]] = {}
         self._lock = threading.Lock()
-        self.names, self.has_haze, self.has_depth = examples.names, examples.has_haze, examples.has_depth
-
-    def __len__(self) -> int:
-        return len(self._examples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         kept = self._kept.get(index)
@@ -205,10 +220,6 @@ class Cached:
 
     def __reduce__(self) -> tuple[Callable, tuple]:
         return _cached, (self._examples, self._budget)
-
-    def size(self, index: int) -> tuple[int, int]:
-        """Return (height, width) of an example."""
-        return self._examples.size(index)
 
     def _keep(self, index: int, example: dict[str, Any]) -> None:
         images = [value for value in example.values() if isinstance(value, np.ndarray)]

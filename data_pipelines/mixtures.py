@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 
 from data_pipelines.depth_files import DepthRule
-from data_pipelines.examples import Clear, Examples, Resized, open_examples
-from data_pipelines.restoration_pairs import PairExamples, ScenesAsPairs
+from data_pipelines.examples import Clear, Examples, Resized, ScenesAsPairs, open_examples
+from data_pipelines.restoration_pairs import PairExamples
 from data_pipelines.triplets import InfraredRange
 
 
@@ -25,6 +25,7 @@ class Mixture:
 
     components: Sequence[Examples]
     weights: Sequence[float]
+    has_pairs: bool = False  # whether every example has "pair", see `restoration_pairs`
 
     @property
     def names(self) -> list[str]:
@@ -84,13 +85,14 @@ def open_mixture(
         )
         for part in parts
     ]
-    if any(isinstance(examples, PairExamples) for examples in opened):
+    has_pairs = any(isinstance(examples, PairExamples) for examples in opened)
+    if has_pairs:
         opened = [e if isinstance(e, PairExamples) else ScenesAsPairs(e) for e in opened]
     if len({examples.has_haze for examples in opened}) > 1:
         opened = [Clear(examples) for examples in opened]
     if resize is not None:
         opened = [Resized(examples, resize) for examples in opened]
-    return Mixture(opened, [part.weight for part in parts])
+    return Mixture(opened, [part.weight for part in parts], has_pairs)
 
 
 def _weight(text: str, part: str) -> float:

@@ -135,31 +135,6 @@ class PairExamples:
         return np.repeat(levels[:, :, None], 3, axis=2)
 
 
-class ScenesAsPairs:
-    """Scenes among pairs of a manifest: the same entries, with "pair" [-1, 0, 0] for a task that is drawn.
-
-    "visible_hazy" is the clear image, since the degraded one is always made.
-    """
-
-    has_haze = True
-
-    def __init__(self, examples: Any):
-        self._examples = examples
-        self.names, self.has_depth = examples.names, examples.has_depth
-
-    def __len__(self) -> int:
-        return len(self._examples)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        example = self._examples[index]
-        drawn = np.array([-1, 0, 0], np.int32)
-        return {**example, "visible_hazy": example["visible_clear"], "pair": drawn}
-
-    def size(self, index: int) -> tuple[int, int]:
-        """Return (height, width) of a scene."""
-        return self._examples.size(index)
-
-
 def open_pairs(
     path: str | os.PathLike, *, split: str, tasks: Sequence[str], infrared_range: InfraredRange
 ) -> PairExamples:
@@ -168,7 +143,7 @@ def open_pairs(
     Args:
       path, infrared_range: see `PairExamples`.
       split: "" takes all lines.
-      tasks: of TASKS; clean images ("PD") are always taken. None for a training that is not of pairs.
+      tasks: of TASKS; clean images ("PD") are always taken. Empty for a training that is not of pairs.
 
     Raises:
       ManifestError: see `read_manifest`; or the training is of other tasks, or of none.

@@ -12,7 +12,6 @@ from data_pipelines.depth_files import DepthRule
 from data_pipelines.folder import evaluation_examples, training_iterator
 from data_pipelines.mixtures import open_mixture
 from data_pipelines.resident import stack_scenes
-from data_pipelines.restoration_pairs import PairExamples
 from iassf_jax.core.errors import ConfigError
 from iassf_jax.training.task import Task
 
@@ -73,7 +72,7 @@ def resident_scenes(config: ConfigDict, task: Task) -> Mapping[str, Any]:
         with_hazy=not task.makes_hazy,
         **_reading(config, task),
     )
-    if any(isinstance(component, PairExamples) for component in mixture.components):
+    if mixture.has_pairs:
         raise ConfigError("config.data.resident keeps scenes, not pairs of a manifest: set it to False")
     return stack_scenes(mixture, crop=config.data.crop)
 

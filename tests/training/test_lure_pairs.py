@@ -116,9 +116,10 @@ def test_what_cannot_be_trained_on_pairs_says_so(folder):
         config.task.tasks = ("LC", "OE")
     with pytest.raises(ManifestError, match=r"has LL .*tasks are LC, OE"):
         data.training_batches(config, task_of(config))
-    config = config_of(folder / "pairs.csv", "config.data.resident=True")
-    with pytest.raises(ConfigError, match="resident"):
-        data.resident_scenes(config, task_of(config))
+    for words in ((), ("config.data.resize=(24,24)",)):
+        config = config_of(folder / "pairs.csv", "config.data.resident=True", *words)
+        with pytest.raises(ConfigError, match="resident"):
+            data.resident_scenes(config, task_of(config))
     config = config_of(f"{folder / 'pairs.csv'}:night")
     with pytest.raises(ManifestError, match="no lines of the split 'night'"):
         data.training_batches(config, task_of(config))
