@@ -39,6 +39,7 @@ def get_config() -> ConfigDict:
     config.log_every = 50  # a line of mean losses
     config.writers = ""  # where they go besides metrics.jsonl: "tensorboard", "wandb", "mlflow", or several
     config.eval_every = 2000  # validation on data.val
+    config.eval_at_start = False  # and once before the first step: what training starts from
     config.images_every = 2000  # a picture grid of validation images; a multiple of eval_every
     config.checkpoint_every = 1000  # a checkpoint
     config.images_count = 4  # rows of the picture grid

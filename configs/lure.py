@@ -30,6 +30,7 @@ def get_config() -> ConfigDict:
     config.optimizer.decay = "kernels"
     config.optimizer.rates = (("^fusion/", 0.0),)  # stage 2's part
     config.eval_every = config.images_every = 10_000
+    config.eval_at_start = True  # how far the probes of the latents fall; what stage 2 adds to the rule alone
     config.images_count = 12
     return config
 

@@ -14,7 +14,7 @@ from configs import lure_tiny
 def get_config() -> ConfigDict:
     """Return the first part with a larger weight of the agreement and a shorter, slower run."""
     config = lure_tiny.get_config()
-    config.steps = 400
+    config.steps = 800
     config.task.alpha_unified = 50.0
     config.task.shares = (5.0, 0.3, 2.0, 1.3, 1.3)
     config.optimizer.learning_rate = 1.2e-3

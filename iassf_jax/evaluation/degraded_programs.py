@@ -127,6 +127,30 @@ def mean_latents(latents: Sequence[Array]) -> Float[Array, "b d"]:
     return jnp.concatenate([z.astype(jnp.float32).mean(axis=(1, 2)) for z in latents], axis=-1)
 
 
+def latents_at_places(latents: Sequence[Array], *, side: int = 4) -> Float[Array, "b p d"]:
+    """Return vectors of single places: `side` x `side` of the coarsest level's pixels, evenly spread.
+
+    Of every finer level, [b h w c], a vector has the means over what the place covers; sides are multiples of
+    the coarsest level's.
+    """
+    rows, columns = latents[-1].shape[1:3]
+    cells = [_cell_means(z.astype(jnp.float32), rows, columns) for z in latents]
+    chosen = (_spread(rows, side)[:, None], _spread(columns, side)[None, :])
+    found = jnp.concatenate([cell[:, *chosen] for cell in cells], axis=-1)
+    return found.reshape(found.shape[0], -1, found.shape[-1])
+
+
+def _cell_means(x: Float[Array, "b h w c"], rows: int, columns: int) -> Float[Array, "b r s c"]:
+    b, h, w, c = x.shape
+    return x.reshape(b, rows, h // rows, columns, w // columns, c).mean(axis=(2, 4))
+
+
+def _spread(length: int, count: int) -> np.ndarray:
+    """At most `count` positions of `length`, as far from the ends as from each other."""
+    count = min(count, length)
+    return (2 * np.arange(count) + 1) * length // (2 * count)
+
+
 def _restore(
     model: Any,
     variables: Any,

@@ -38,21 +38,33 @@ def probes(latents: Latents) -> dict[str, dict[str, float]]:
 
     The two modalities are probed apart: the network is told which one an image is of.
     """
-    found = {}
+    return {
+        name: {
+            "linear": _linear(*vectors),
+            "nearest": nearest_neighbour_probe(*vectors),
+            "chance": float(np.bincount(vectors[1]).max() / len(vectors[1])),
+        }
+        for name, vectors in _by_modality(latents)
+    }
+
+
+def linear_probes(latents: Latents) -> dict[str, float]:
+    """Return "linear" of `probes` for each modality."""
+    return {name: _linear(*vectors) for name, vectors in _by_modality(latents)}
+
+
+def _by_modality(latents: Latents) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+    """Yield (name, (features, labels, scenes)) of the modalities that can be probed."""
     for name, infrared in _MODALITIES.items():
         chosen = np.flatnonzero(np.array(latents.infrared) == infrared)
         _, labels = np.unique(np.array(latents.kinds)[chosen], return_inverse=True)
         _, scenes = np.unique(np.array(latents.scenes)[chosen], return_inverse=True)
-        if len(set(labels.tolist())) < 2 or len(set(scenes.tolist())) < 2:
-            continue
-        features = latents.features[chosen]
-        folds = min(_PROBE_FOLDS, int(scenes.max()) + 1)
-        found[name] = {
-            "linear": linear_probe(features, labels, scenes, folds=folds),
-            "nearest": nearest_neighbour_probe(features, labels, scenes),
-            "chance": float(np.bincount(labels).max() / len(labels)),
-        }
-    return found
+        if len(set(labels.tolist())) > 1 and len(set(scenes.tolist())) > 1:
+            yield name, (latents.features[chosen], labels, scenes)
+
+
+def _linear(features: np.ndarray, labels: np.ndarray, scenes: np.ndarray) -> float:
+    return linear_probe(features, labels, scenes, folds=min(_PROBE_FOLDS, int(scenes.max()) + 1))
 
 
 def gains(restoration: Mapping[str, Measurements]) -> dict[str, Comparison]:

@@ -98,9 +98,7 @@ class _Population:
         )
         # The states of the one are stacked, those of the other a list; only the program looks inside.
         self.program: Any = _make_program(self.tasks[0], self.shared, members=len(configs))
-        self.schedule = loop.Schedule(
-            self.shared.steps, self.shared.log_every, self.shared.eval_every, self.shared.checkpoint_every
-        )
+        self.schedule = loop.Schedule.of(self.shared)
         self.validator = LocalValidator(
             self.tasks[0], self.alone, images_per_device=self.shared.data.val_batch
         )
@@ -139,7 +137,7 @@ class _Population:
         saved, values = step, self.program.place(traced_values(self.configs))
         waiting: deque[tuple[int, list[list[str]], Any]] = deque()  # records that are not delivered yet
         while True:
-            if self.schedule.due(step, self.schedule.eval_every) and self.shared.data.val and not stop:
+            if self.schedule.evaluates(step) and self.shared.data.val and not stop:
                 self._deliver(waiting, leave=0)
                 saved = -1 if self._evaluate(step) and step == saved else saved
             done = step == self.schedule.steps or bool(stop) or not self._present()

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Float, Int
+from ml_collections import ConfigDict
 
 from iassf_jax.checkpoints.manager import CheckpointManager
 from iassf_jax.core.rng import example_id
@@ -51,10 +52,20 @@ class Schedule:
     log_every: int
     eval_every: int
     checkpoint_every: int
+    eval_at_start: bool = False  # a validation before the first step too
+
+    @classmethod
+    def of(cls, config: ConfigDict) -> "Schedule":
+        """Return what the options of these names say."""
+        return cls(**{field.name: config[field.name] for field in dataclasses.fields(cls)})
 
     def due(self, step: int, every: int) -> bool:
         """Whether something that happens `every` so many steps happens after `step` of them."""
         return every > 0 and step > 0 and (step % every == 0 or step == self.steps)
+
+    def evaluates(self, step: int) -> bool:
+        """Whether there is a validation after `step` steps."""
+        return self.due(step, self.eval_every) or (self.eval_at_start and self.eval_every > 0 and step == 0)
 
 
 @dataclasses.dataclass
@@ -111,7 +122,7 @@ def train(
     step = saved = start
     while True:
         stopping = stop.after(step)
-        if evaluate and schedule.due(step, schedule.eval_every) and not progress.evaluation and not stopping:
+        if evaluate and schedule.evaluates(step) and not progress.evaluation and not stopping:
             progress.window.fetch()  # parameters that are not finite are reported, not evaluated
             progress.evaluation = evaluate(state.best_params, step)
             if progress.evaluation:

@@ -1,4 +1,4 @@
-"""How well a linear probe tells degradations apart in LURE's latents, as a number of a validation."""
+"""How well a linear probe tells degradations apart in LURE's latents, as numbers of a validation."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,9 +9,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from iassf_jax.evaluation.degraded import Latents
-from iassf_jax.evaluation.degraded_tables import probes
+from iassf_jax.evaluation.degraded_programs import latents_at_places, mean_latents
+from iassf_jax.evaluation.degraded_tables import linear_probes
 from iassf_jax.models.lure import Lure
 from iassf_jax.text import CLEAN
+
+Version = tuple[str, str, bool]  # scene, degradation, whether it is infrared
 
 
 class LatentProbe:
@@ -25,46 +28,58 @@ class LatentProbe:
     def __init__(self, model: Lure, *, side: int = 128):
         self._side = side
 
-        def pooled(
+        def vectors(
             params: Any,
             image: UInt8[Array, "b h w 3"],
             sentence: Float[Array, "b s"],
             modality: Int[Array, " b"],
-        ) -> Float[Array, "b d"]:
+        ) -> tuple[Float[Array, "b 1 d"], Float[Array, "b p d"]]:
             unit = image.astype(jnp.float32) / 255.0
             made: Any = model.apply({"params": params}, unit, sentence, modality, method="restore")
-            return jnp.concatenate(
-                [z.astype(jnp.float32).mean(axis=(1, 2)) for z in made["latents"]], axis=-1
-            )
+            return mean_latents(made["latents"])[:, None], latents_at_places(made["latents"])
 
-        self._pooled = jax.jit(pooled)
+        self._vectors = jax.jit(vectors)
 
     def __call__(self, params: Any, scenes: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-        """Return "probe/visible" and "probe/infrared", shares of images whose degradation is found.
+        """Return shares of right guesses of a linear probe, over held-out scenes.
+
+        "probe/visible" and "probe/infrared" are of the means of an image's latents, with "_places" of the
+        latents at single places.
 
         Args:
           params: of the network.
           scenes: as `LureRestoration.examples` gives them; fewer than two of them have no probe.
         """
-        found: dict[tuple[str, str, bool], np.ndarray] = {}
+        found: dict[Version, tuple[np.ndarray, np.ndarray]] = {}
         for scene in scenes:
             name, _, kind = scene["name"].rpartition(" ")
             infrared = bool(scene["modality"])
             versions = {kind: ("visible_hazy", "text"), CLEAN: ("visible_clear", "text_clean")}
             for version, (image, text) in versions.items():
                 if (name, version, infrared) not in found:
-                    vector = self._encode(params, scene[image], scene[text], scene["modality"])
-                    found[name, version, infrared] = vector
+                    encoded = self._encode(params, scene[image], scene[text], scene["modality"])
+                    found[name, version, infrared] = encoded
         if not found:
             return {}
-        names, kinds, modalities = (list(column) for column in zip(*found, strict=True))
-        latents = Latents(np.stack(list(found.values())), kinds, modalities, names)
-        return {f"probe/{modality}": values["linear"] for modality, values in probes(latents).items()}
+        means, places = zip(*found.values(), strict=True)
+        return {
+            f"probe/{modality}{suffix}": accuracy
+            for vectors, suffix in ((means, ""), (places, "_places"))
+            for modality, accuracy in linear_probes(_latents(list(found), vectors)).items()
+        }
 
     def _encode(
         self, params: Any, image: np.ndarray, sentence: np.ndarray, modality: np.integer
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, np.ndarray]:
         top, left = (max(0, (side - self._side) // 2) for side in image.shape[:2])
         square = image[top : top + self._side, left : left + self._side]
-        made = self._pooled(params, square[None], sentence[None], np.asarray(modality)[None])
-        return np.asarray(jax.device_get(made))[0]
+        made = self._vectors(params, square[None], sentence[None], np.asarray(modality)[None])
+        means, places = jax.device_get(made)
+        return means[0], places[0]
+
+
+def _latents(versions: list[Version], vectors: tuple[np.ndarray, ...]) -> Latents:
+    """Put together the vectors [p, d] of each version of a scene."""
+    repeated = [version for version, of in zip(versions, vectors, strict=True) for _ in of]
+    names, kinds, modalities = (list(column) for column in zip(*repeated, strict=True))
+    return Latents(np.concatenate(vectors), kinds, modalities, names)

@@ -111,9 +111,7 @@ class _Run:
         )
         rules = sharding.parse_rules(config.mesh.rules)
         self.like_state, self.shardings = abstract_state(self.initializer, mesh=self.mesh, rules=rules)
-        self.schedule = loop.Schedule(
-            config.steps, config.log_every, config.eval_every, config.checkpoint_every
-        )
+        self.schedule = loop.Schedule.of(config)
         self.progress = loop.Progress(data.training_batches(config, self.task))
         if config.data.val:
             self._examples()  # a wrong folder is noticed now, not at the first validation

@@ -13,6 +13,7 @@ from iassf_jax.training.writers import writer_names
 _FREE = (
     "log_every",
     "eval_every",
+    "eval_at_start",
     "images_every",
     "checkpoint_every",
     "images_count",

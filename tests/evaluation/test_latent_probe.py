@@ -2,12 +2,14 @@
 
 import importlib.util
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from iassf_jax.core.errors import InputError, MissingDependencyError
 from iassf_jax.evaluation.degraded import Latents
-from iassf_jax.evaluation.degraded_tables import probes
+from iassf_jax.evaluation.degraded_programs import latents_at_places
+from iassf_jax.evaluation.degraded_tables import linear_probes, probes
 from iassf_jax.evaluation.latent_figure import draw_latents
 from iassf_jax.evaluation.latent_probe import (
     linear_probe,
@@ -100,6 +102,20 @@ def test_probes_of_latents_are_those_of_each_modality(rng):
     assert set(found) == {"visible"}
     assert found["visible"]["linear"] > 0.95
     assert found["visible"]["chance"] == 0.25
+    assert linear_probes(latents(rng, told=1.0)).keys() == found.keys()
+
+
+def test_places_have_what_they_cover_of_every_level():
+    rows, columns = np.meshgrid(np.arange(16.0), np.arange(24.0), indexing="ij")
+    fine = jnp.asarray(np.stack([rows, columns], axis=-1)[None], jnp.float32)
+    coarse = fine[:, ::4, ::4]  # 4 x 6
+    found = np.asarray(latents_at_places((fine, coarse), side=2))
+    assert found.shape == (1, 4, 4)
+    # The second and last but one of 4 rows, and of 6 columns; a place covers 4 x 4 fine pixels.
+    places = [(row, column) for row in (1, 3) for column in (1, 4)]
+    expected = [(4 * r + 1.5, 4 * c + 1.5, 4 * r, 4 * c) for r, c in places]
+    np.testing.assert_array_equal(found[0], expected)
+    assert latents_at_places((fine, coarse), side=100).shape == (1, 24, 4)
 
 
 def test_the_figure_has_a_point_for_every_vector(rng):

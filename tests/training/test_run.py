@@ -90,6 +90,16 @@ def test_a_run_leaves_its_records(reference):
     )
 
 
+def test_a_validation_before_the_first_step_changes_nothing_else(reference, make_config, silent, tmp_path):
+    result = run_training(make_config("eval_at_start=true"), tmp_path, console=silent)
+    first, *others = lines(tmp_path)
+    assert (first["kind"], first["step"]) == ("eval", 0)
+    assert others == lines(reference[1])
+    assert first["loss/total"] > others[1]["loss/total"]  # of the evaluation after step 3
+    assert result.evaluation == reference[0].evaluation
+    assert not (tmp_path / "images/step_00000000.png").exists()
+
+
 @pytest.mark.parametrize("step", [1, 3, 4])
 def test_stopping_by_sigterm_and_resuming_changes_nothing(
     reference, make_config, silent, tmp_path, monkeypatch, step
