@@ -19,10 +19,11 @@ Written by `python -m benchmarks.page` from the records in `records/`; do not ed
     iassf bench all --precision float32,tf32,bfloat16 --densities host,device \\
         --output benchmarks/records/MACHINE.json
 
-The rival is the released network in PyTorch (`torch_twin.py`, tested against recorded arrays of the released
-code): eager, `channels_last` and `torch.compile`; the best of them counts. Every contender is a process of
-its own; they run in turns, and neither warm-up nor compilation is in the times. "host density" estimates the
-haze density with OpenCV as the released code does, "device density" never leaves the device.
+The rival is the released network in PyTorch (`torch_twin.py`, tested against recorded arrays of the
+released code): eager, `channels_last` and `torch.compile`; the best of them counts. Every contender is a
+process of its own; they run in turns. Neither compilation nor warm-up is in the times, nor the first call of
+every turn. "host density" estimates the haze density with OpenCV as the released code does, "device density"
+never leaves the device.
 `iassf` asks for huge pages (`iassf_jax/core/allocator.py`), so every contender has them.
 """
 

@@ -102,7 +102,8 @@ def lure_task(name: str) -> ConfigDict:
     task.text_pooling = "cls"  # of DistilBERT: or "mean"
     task.prompts = ""  # folder of prompts; "" is the packaged ones
     # Validation.
-    task.val_side = 0  # side of the square that is validated on, the middle of every scene; 0 is the whole
+    task.val_scale = 1.0  # scenes are validated on at this part of their size
+    task.val_side = 0  # of which the square of so many pixels in the middle; 0 is all of it
     return task
 
 

@@ -12,7 +12,7 @@ from configs import lure_fusion, lure_tiny
 def get_config() -> ConfigDict:
     """Return stage 2 with the tiny network and a short run."""
     config = lure_fusion.fusion(lure_tiny.get_config())
-    config.task.val_side = 192
+    config.task.val_scale = 0.3
     # Aiming at the brighter source costs PSNR and SSIM against the rule, aiming at the mean costs SCD.
     config.task.brightest = 0.3
     config.task.alpha_int = 2.0

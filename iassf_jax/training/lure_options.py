@@ -42,20 +42,26 @@ class LureOptions:
     text_pooling: str = "cls"  # of DistilBERT: or "mean"
     prompts: str = ""  # folder of prompts; "" is the packaged ones
     # Validation
-    val_side: int = 0  # square in the middle of each scene that is validated on, pixels; 0 is all of it
+    val_scale: float = 1.0  # scenes are validated on at this part of their size
+    val_side: int = 0  # of which the square of so many pixels in the middle; 0 is all of it
 
 
 def read_options(given: Mapping[str, Any]) -> LureOptions:
     """Return the options of a configuration's "task" group.
 
     Raises:
-      ConfigError: one is missing or unknown.
+      ConfigError: one is missing, unknown or, of the validation, impossible.
     """
     values = {name: value for name, value in given.items() if name != "name"}
     wrong = sorted({field.name for field in dataclasses.fields(LureOptions)} ^ set(values))
     if wrong:
         raise ConfigError(f"config.task has other options than its task: {', '.join(wrong)}")
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    if not 0 < plain["val_scale"] <= 1 or plain["val_side"] < 0:
+        raise ConfigError(
+            f"config.task.val_scale is {plain['val_scale']} and val_side {plain['val_side']}; "
+            "expected above 0 up to 1, and 0 or more pixels"
+        )
     return LureOptions(**plain)
 
 

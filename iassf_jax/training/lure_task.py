@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from data_pipelines.cropping import resize_images
 from data_pipelines.degradations import DEGRADATIONS, restoration_pairs
 from data_pipelines.haze.draws import uniforms
 from data_pipelines.restoration_pairs import TASKS as PAIR_TASKS
@@ -69,7 +70,7 @@ class _LureTask:
 
     def _scenes(self, examples: Iterable[Images], names: Iterable[str]) -> Iterator[dict[str, Any]]:
         """Yield every example with each degradation at its middle strength; the same at every validation."""
-        for example in (_middle(example, self._options.val_side) for example in examples):
+        for example in (_shown(example, self._options) for example in examples):
             for name in names:
                 infrared = DEGRADATIONS[name].modality == 1
                 clean = example["infrared"] if infrared else example["visible_clear"]
@@ -188,7 +189,7 @@ class LureRestoration(_LureTask):
 
     def _pair(self, example: Images) -> dict[str, Any]:
         """A real pair for the validation; degraded at the middle strength where it has no such image."""
-        example = _middle(example, self._options.val_side)
+        example = _shown(example, self._options)
         task, infrared, given = (int(number) for number in example["pair"])
         degraded, clean = example["visible_hazy"], example["visible_clear"]
         if not given and PAIR_TASKS[task] != CLEAN:
@@ -284,7 +285,7 @@ class LureJoint(LureRestoration):
 
     def examples(self, examples: Iterable[Images]) -> Iterator[Images]:
         for example in examples:
-            source = _middle(example, self._options.val_side)["visible_clear"]
+            source = _shown(example, self._options)["visible_clear"]
             for scene in super().examples([example]):
                 yield {**scene, "visible_source": source}
 
@@ -305,10 +306,15 @@ def _examples(images: Images) -> Array:
     return images.get("example", jnp.arange(images["infrared"].shape[0]))
 
 
+def _shown(example: Images, options: LureOptions) -> Images:
+    """Return what is validated on: an example's images at `val_scale`, their middle of `val_side` pixels."""
+    if options.val_scale < 1:
+        height, width = (max(1, round(options.val_scale * side)) for side in example["infrared"].shape[:2])
+        example = resize_images(dict(example), (height, width))
+    return _middle(example, options.val_side) if options.val_side else example
+
+
 def _middle(example: Images, side: int) -> Images:
-    """Return the square of `side` pixels in the middle of an example's images; all of it if `side` is 0."""
-    if side == 0:
-        return example
     images = {key: example[key] for key in ("visible_clear", "visible_hazy", "infrared") if key in example}
     height, width = example["infrared"].shape[:2]
     top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)

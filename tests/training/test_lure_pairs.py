@@ -44,7 +44,7 @@ def config_of(train, *words, name="lure_tiny"):
         config.model.update(fusion_blocks=(1,), text_dim=16, heads=2)
         config.data.update(batch_size=len(ROWS), crop=16, num_threads=0)
         if "task" in config and name == "lure_tiny":
-            config.task.update(tasks=("LC", "OE", "LL"), shares=())
+            config.task.update(tasks=("LC", "OE", "LL"), shares=(), val_scale=1.0)
     return config
 
 

@@ -45,7 +45,7 @@ def config_of(name, /, **task):
 
 
 def task_of(name, **task):
-    config = config_of(name, **task).to_dict()
+    config = config_of(name, **{"val_scale": 1.0} | task).to_dict()  # the scenes are small
     return make_task(models.create(config["model"]), config)
 
 
@@ -187,6 +187,11 @@ def test_validation_scenes_have_every_degradation_and_are_always_the_same():
     np.testing.assert_array_equal(contrast["visible_clear"], np.tile(contrast["infrared"], (1, 1, 3)))
     assert (contrast["label"], contrast["modality"]) == (0, 1)
     np.testing.assert_array_equal(contrast["text"], hash_sentence(load_prompts()["LC"].training[0]))
+    reduced = next(iter(task_of("lure_tiny_fusion", val_scale=0.5).examples([scene("a")])))
+    blocks = scene("a")["visible_clear"].reshape(8, 2, 8, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(reduced["visible_clear"], blocks, atol=0.51)
+    assert reduced["visible_hazy"].shape == (8, 8, 3)
+    assert reduced["infrared"].shape == (8, 8, 1)
     fusion = task_of("lure_tiny_fusion", val_side=8)
     squares = list(fusion.examples([scene("a")]))
     assert [e["name"] for e in squares] == ["a OE", "a LL"]
@@ -217,7 +222,7 @@ def test_joint_training_has_both_losses():
     joint = make_task(model, config)
     names = ("total", "task", "unified", "recon", "text", "color", "gradient", "intensity")
     assert joint.loss_names == names
-    small = config | {"task": {**config["task"], "val_side": 8}}
+    small = config | {"task": {**config["task"], "val_side": 8, "val_scale": 1.0}}
     squares = make_task(model, small).examples([scene("a")])
     assert {square["visible_source"].shape for square in squares} == {(8, 8, 3)}
 
@@ -257,7 +262,7 @@ def test_joint_training_has_both_losses():
                 "alpha_unified": 5.0,
                 "clean_infrared": 0.0,
                 "shares": (4.0, 0.3, 2.5, 1.3, 1.3),
-                "val_side": 192,
+                "val_scale": 0.3,
             },
         ),
         (
@@ -266,10 +271,10 @@ def test_joint_training_has_both_losses():
                 "alpha_unified": 50.0,
                 "clean_infrared": 0.0,
                 "shares": (5.0, 0.3, 2.0, 1.3, 1.3),
-                "val_side": 192,
+                "val_scale": 0.3,
             },
         ),
-        ("lure_tiny_fusion", {"alpha_int": 2.0, "brightest": 0.3, "val_side": 192}),
+        ("lure_tiny_fusion", {"alpha_int": 2.0, "brightest": 0.3, "val_scale": 0.3}),
     ],
 )
 def test_configurations_have_the_options_with_their_defaults(name, change):
@@ -281,6 +286,7 @@ def test_configurations_have_the_options_with_their_defaults(name, change):
     ("change", "message"),
     [
         ({"tasks": ("LC", "RAIN")}, "tasks is .*expected some of LC, SR, HZ, OE, LL"),
+        ({"val_scale": 0.0}, "val_scale is 0.0 and val_side 0"),
         ({"sr_scales": (3,)}, "sr_scales is .*expected 4, 8 or both"),
         ({"shares": (1.0, 2.0)}, "shares is .*expected a positive number for each of"),
         ({"shares": (1.0, 2.0, 0.0, 1.0)}, "shares is .*expected a positive number for each of"),
