@@ -53,8 +53,8 @@ def _serve(answers: TextIO, built: Built) -> None:
     _reset_resident_peak()
     for line in sys.stdin:
         seconds, processor = [], []
-        # What this process freed before the others' turns, virtual machines have given away since: getting
-        # it back costs a training step twice its time, and a run, which is never idle, does not pay it.
+        # After some seconds of idleness a training step takes twice its time, on virtual machines, it seems
+        # because the host has taken freed pages back. A run is never idle and does not pay it.
         built.call()
         for _ in range(json.loads(line)["repeats"]):
             wall, cpu = time.perf_counter(), time.process_time()
