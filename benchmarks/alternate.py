@@ -19,7 +19,6 @@ from benchmarks.cases import ARCHITECTURE, Case, Contender
 from benchmarks.weights import write_released
 from iassf_jax.models import model_fields
 
-_WARM_UP = 2  # calls after the first one that are not counted
 _SHORTEST_TURN = 0.1  # seconds; quicker calls are repeated within a turn
 _ENVIRONMENT = {
     "JAX_ENABLE_COMPILATION_CACHE": "false",  # compilation is timed cold
@@ -70,10 +69,10 @@ class Worker:
             "result": str(self.result),
         }
         self.built = self._ask(order)
-        self.turn(_WARM_UP)
+        self.turn(1)  # warm-up
 
     def turn(self, repeats: int) -> dict[str, list[float]]:
-        """Run the task `repeats` times; wall and processor seconds of each."""
+        """Run the task once uncounted, then `repeats` times; wall and processor seconds of each of these."""
         return self._ask({"repeats": repeats})
 
     def finish(self) -> dict[str, Any]:

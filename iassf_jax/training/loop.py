@@ -52,7 +52,7 @@ class Schedule:
     log_every: int
     eval_every: int
     checkpoint_every: int
-    eval_at_start: bool = False  # a validation before the first step too
+    eval_at_start: bool  # a validation before the first step too
 
     @classmethod
     def of(cls, config: ConfigDict) -> "Schedule":
