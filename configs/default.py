@@ -131,6 +131,8 @@ def lite_model() -> ConfigDict:
     model.working_side = 64  # longer side of the reduced image that is restored, pixels
     model.guide_size = 7  # side of the windows in which gains and offsets are fitted, reduced pixels
     model.guide_epsilon = 1e-5  # variance of the hazy image below which a window counts as flat
+    model.haze_laws = ()  # "flat", "wave": hazes of a few numbers that may explain what the network restored
+    model.rounding = 0.0  # strength with which the magnified rounding of 8-bit images is smoothed
     # Of the fused image; training aims at the maximum, which these are.
     model.detail_levels = 0  # finest levels of detail that the more structured source gives
     model.visible_detail = 1.0  # factor on the restored image's detail of those levels

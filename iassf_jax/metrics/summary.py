@@ -62,7 +62,7 @@ def compare(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> 
     counts on both; with 10,000 resamples it is never under 2e-4. One image alone gives no interval.
     """
     both = np.isfinite(first) & np.isfinite(second)
-    differences = (first - second)[both]
+    differences = first[both] - second[both]
     if len(differences) == 0:
         return Comparison(math.nan, math.nan, math.nan, math.nan, 0)
     if len(differences) == 1:

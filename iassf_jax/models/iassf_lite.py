@@ -6,7 +6,8 @@ restores a reduced copy, the gains and offsets between that copy before and afte
 What the fused image should be is known at full size, pixel by pixel: the larger of restored and infrared, at
 which the loss aims. A fusion network on the reduced image only took it away from there, as
 benchmarks/experiments.md shows, so there is none; four fields say what is added to the maximum, see
-`detail_fusion.fuse`.
+`detail_fusion.fuse`. Where the haze of the whole image follows a law of a few numbers, as that of the paper's
+test set does, `haze_laws` puts the law's exact inverse in place of the windows' gains.
 """
 
 import dataclasses
@@ -18,10 +19,12 @@ from jaxtyping import Array, Float
 
 from iassf_jax.core.errors import ConfigError
 from iassf_jax.models.detail_fusion import fuse
+from iassf_jax.models.haze_laws import check_laws, explain
 from iassf_jax.models.iassf_released import DehazeNetwork, Image, check_dtype, to_unit_range
 from iassf_jax.models.inputs import SMALLEST_SIDE, check_inputs
-from iassf_jax.ops import box_mean, downscale_area, resize_bilinear
+from iassf_jax.ops import box_mean, downscale_area, resize_bilinear, smooth_rounding
 
+_ROUNDING_WINDOW = 7  # pixels
 _MULTIPLE = 4  # of the reduced sides, so that the network pads nothing
 
 
@@ -40,6 +43,8 @@ class IassfLite(nn.Module):
     working_side: int = 64  # longer side of the reduced image, pixels; smaller images stay as they are
     guide_size: int = 7  # side of the windows of the fit, reduced pixels
     guide_epsilon: float = 1e-5  # variance of the hazy image below which a window counts as flat
+    haze_laws: tuple[str, ...] = ()  # names from `HAZE_LAWS` that may explain the restored image
+    rounding: float = 0.0  # strength with which the magnified rounding of 8-bit images is smoothed
     detail_levels: int = 0  # finest levels of detail that the more structured of restored and infrared gives
     visible_detail: float = 1.0  # factor on the restored image's detail of those levels
     infrared_detail: float = 1.0  # factor on the infrared image's detail of those levels
@@ -51,6 +56,7 @@ class IassfLite(nn.Module):
 
     def __post_init__(self):
         check_dtype(self.dtype)
+        check_laws(self.haze_laws)
         super().__post_init__()
 
     @nn.compact
@@ -81,16 +87,31 @@ class IassfLite(nn.Module):
         small_restored, _, taps = self._dehaze_network()(
             2.0 * small_hazy - 1.0, 2.0 * small_infrared - 1.0, density
         )
-        gain, offset = local_gain(
-            small_hazy, to_unit_range(small_restored), size=self.guide_size, epsilon=self.guide_epsilon
-        )
-        restored = _enlarge(gain, size) * hazy + _enlarge(offset, size)
+        restored = self._carry(small_hazy, to_unit_range(small_restored), hazy)
         return {
             "fused": self._fuse(restored, infrared),
             "restored": restored,
             "haze_density": _enlarge(taps["density"][..., None], size)[..., 0],
             **{f"dehaze/{name}": tap for name, tap in taps.items()},
         }
+
+    def _carry(
+        self, small_hazy: Image, small_restored: Image, hazy: Float[Array, "b H W 3"]
+    ) -> Float[Array, "b H W 3"]:
+        """Do to the full image what was done to the reduced one."""
+        gain, offset = local_gain(
+            small_hazy, small_restored, size=self.guide_size, epsilon=self.guide_epsilon
+        )
+        size = (hazy.shape[1], hazy.shape[2])
+        gain, offset = _enlarge(gain, size), _enlarge(offset, size)
+        if self.haze_laws:
+            law = explain(small_hazy, small_restored, laws=self.haze_laws, size=size)
+            gain = law.trust * law.gain + (1.0 - law.trust) * gain
+            offset = law.trust * law.offset + (1.0 - law.trust) * offset
+        restored = gain * hazy + offset
+        if not self.rounding:
+            return restored
+        return smooth_rounding(restored, gain, size=_ROUNDING_WINDOW, strength=self.rounding)
 
     def _fuse(self, restored: Image, infrared: Float[Array, "b h w k"]) -> Image:
         return fuse(

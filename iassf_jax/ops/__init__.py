@@ -14,6 +14,7 @@ from iassf_jax.ops.padding import crop, pad_to_multiple, reflect_pad, spatial_si
 from iassf_jax.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from iassf_jax.ops.pyramid import blur, collapse, laplacian_pyramid
 from iassf_jax.ops.resize import downscale_area, resize_bilinear
+from iassf_jax.ops.rounding import smooth_rounding
 from iassf_jax.ops.scattering import scatter, transmission_from_depth, unscatter
 from iassf_jax.ops.windows import window_merge, window_partition
 
@@ -40,6 +41,7 @@ __all__ = [
     "rgb_to_gray",
     "rgb_to_ycbcr",
     "scatter",
+    "smooth_rounding",
     "sobel",
     "sobel_magnitude_l1",
     "spatial_size",

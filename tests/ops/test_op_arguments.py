@@ -39,6 +39,7 @@ TAKES_IMAGES = {
     "scatter": lambda x: ops.scatter(x, ONE, ONE),
     "unscatter": lambda x: ops.unscatter(x, ONE, ONE),
     "transmission_from_depth": lambda x: ops.transmission_from_depth(x, 1.0),
+    "smooth_rounding": lambda x: ops.smooth_rounding(x, ONE),
     "blur": ops.blur,
     "laplacian_pyramid": lambda x: ops.laplacian_pyramid(x, 1),
     "collapse": lambda x: ops.collapse([x]),

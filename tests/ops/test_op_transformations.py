@@ -47,6 +47,7 @@ OPERATIONS = {
     ),
     "scatter": lambda x: ops.scatter(x, _like(x, TRANSMISSION), _like(x, AIRLIGHT)),
     "unscatter": lambda x: ops.unscatter(x, _like(x, TRANSMISSION), _like(x, AIRLIGHT)),
+    "smooth_rounding": lambda x: ops.smooth_rounding(x, _like(x, GUIDE[..., :1]) + 2, strength=9.0),
     "blur": ops.blur,
     "laplacian_pyramid": lambda x: ops.laplacian_pyramid(x, 1)[0],
     "collapse": lambda x: ops.collapse([2.0 * x, x[:, ::2, ::2]]),
