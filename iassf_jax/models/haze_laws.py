@@ -16,6 +16,7 @@ from iassf_jax.core.errors import ConfigError
 
 _GRID = (33, 9)  # values of k and c that are tried at once
 _ZOOMS = 3  # times that the grid is made finer around the best point
+_DAMPING = 1e-6  # of the last step
 _NARROWER = 0.2  # the finer grid's sides, of the one before
 
 
@@ -112,7 +113,26 @@ def fit_law(
 
     The best point of a grid over k and c, made finer around it; the best A for each is known (linear least
     squares). All pixels of a diagonal share their transmission, so five sums for each are all that is needed.
+    A step of Gauss-Newton from there is the end, and all that gradients see.
     """
+    best = jax.lax.stop_gradient(_search(law, hazy, restored, frame))
+    sine = _sine(_diagonals((hazy.shape[0], hazy.shape[1]), frame), frame)[..., None]
+
+    def undone(numbers: Float[Array, " 3"]) -> Float[Array, " n"]:
+        gain, offset = invert(law, numbers, sine)
+        return (gain * hazy + offset).ravel()
+
+    jacobian = jax.lax.stop_gradient(jax.jacfwd(undone)(best))
+    normal = jacobian.T @ jacobian / jacobian.shape[0]
+    gradient = jacobian.T @ (undone(best) - restored.ravel()) / jacobian.shape[0]
+    # Where k is near 0 the other two say nothing, and with one modulation only c has no say.
+    step = jnp.linalg.solve(normal + _DAMPING * jnp.eye(3), gradient)
+    return jnp.clip(best - step, jnp.asarray(law.lowest), jnp.asarray(law.highest))
+
+
+def _search(
+    law: HazeLaw, hazy: Float[Array, "h w c"], restored: Float[Array, "h w c"], frame: tuple[int, int]
+) -> Float[Array, " 3"]:
     sums = _diagonal_sums((hazy - law.base) / law.squeeze, restored)
     sine = _sine(jnp.linspace(*_ends((hazy.shape[0], hazy.shape[1]), frame), sums.n.size), frame)
     low, high = jnp.asarray(law.lowest), jnp.asarray(law.highest)

@@ -107,6 +107,20 @@ def test_each_image_of_a_batch_is_explained_on_its_own():
         np.testing.assert_allclose(both.offset[i], alone.offset[0], atol=1e-5)
 
 
+def test_gradients_are_those_of_the_fit():
+    """A brighter restored image is explained by a lower airlight: by differences and by differentiation."""
+    small_hazy, small = _reduce(_released(_scene(), 0.8, 0.5, 0.45), _scene())
+    texture = jnp.asarray(np.random.default_rng(5).normal(size=small.shape), jnp.float32)
+
+    def numbers(share):
+        return fit_wave(small_hazy[0], (small + share * texture)[0])
+
+    _, slope = jax.jvp(numbers, (jnp.float32(0.0),), (jnp.float32(1.0),))
+    differences = (numbers(jnp.float32(0.2)) - numbers(jnp.float32(-0.2))) / 0.4
+    np.testing.assert_allclose(slope, differences, rtol=0.1, atol=2e-3)
+    assert np.abs(slope).max() > 1e-3
+
+
 def test_an_unknown_law_is_named():
     with pytest.raises(ConfigError, match="haze_laws has 'waves'; there are flat, wave"):
         models.create("iassf_lite", haze_laws=("waves",))
