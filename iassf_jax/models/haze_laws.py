@@ -16,7 +16,8 @@ from iassf_jax.core.errors import ConfigError
 
 _GRID = (33, 9)  # values of k and c that are tried at once
 _ZOOMS = 3  # times that the grid is made finer around the best point
-_DAMPING = 1e-6  # of the last step
+_DAMPING = 1e-6  # of the last step, for numbers that are not free or, where k is near 0, say nothing
+_EDGE = 1e-4  # distance from a limit up to which a number is at it
 _NARROWER = 0.2  # the finer grid's sides, of the one before
 
 
@@ -122,12 +123,13 @@ def fit_law(
         gain, offset = invert(law, numbers, sine)
         return (gain * hazy + offset).ravel()
 
-    jacobian = jax.lax.stop_gradient(jax.jacfwd(undone)(best))
+    low, high = jnp.asarray(law.lowest), jnp.asarray(law.highest)
+    free = (best > low + _EDGE) & (best < high - _EDGE)  # what is at a limit stays: the others allow for it
+    jacobian = jax.lax.stop_gradient(jnp.where(free, jax.jacfwd(undone)(best), 0.0))
     normal = jacobian.T @ jacobian / jacobian.shape[0]
     gradient = jacobian.T @ (undone(best) - restored.ravel()) / jacobian.shape[0]
-    # Where k is near 0 the other two say nothing, and with one modulation only c has no say.
     step = jnp.linalg.solve(normal + _DAMPING * jnp.eye(3), gradient)
-    return jnp.clip(best - step, jnp.asarray(law.lowest), jnp.asarray(law.highest))
+    return jnp.clip(best - step, low, high)
 
 
 def _search(
