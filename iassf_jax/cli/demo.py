@@ -3,7 +3,7 @@
     iassf demo --output demo_output
 
 Renders street scenes with infrared, depth and haze (no download), trains a small network on them, fuses the
-held-out hazy pairs with it and with the packaged `iassf-lite`, and prints how much haze went. The short
+held-out hazy pairs with it and with the packaged `iassf`, and prints how much haze went. The short
 training shows that everything works; for photographs there is the packaged network.
 """
 
@@ -20,7 +20,7 @@ from iassf_jax.core.errors import InputError
 
 _SIZE = (192, 256)  # pixels, height and width of the scenes
 _TRAIN, _VAL = 24, 4  # scenes
-_PACKAGED = "iassf-lite"
+_PACKAGED = "iassf"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -34,11 +34,9 @@ def smooth_rounding(
     if strength < 0:
         raise InputError(f"strength is {strength}; expected 0 or more")
     excess = jnp.maximum(jnp.square(gain).mean(axis=-1, keepdims=True) - 1.0, 0.0)
-    centre = image.mean(axis=(1, 2), keepdims=True)  # differences of large numbers lose digits
-    x = image - centre
-    mean = box_mean(x, size)
-    squares = box_mean(jnp.square(x).mean(axis=-1, keepdims=True), size)
+    mean = box_mean(image, size)
+    squares = box_mean(jnp.square(image).mean(axis=-1, keepdims=True), size)
     variance = squares - jnp.square(mean).mean(axis=-1, keepdims=True)
     noise = strength * _STEP_VARIANCE * excess
     kept = jnp.maximum(0.0, 1.0 - noise / jnp.maximum(variance, 1e-12))
-    return box_mean(kept, size) * x + box_mean((1.0 - kept) * mean, size) + centre
+    return box_mean(kept, size) * image + box_mean((1.0 - kept) * mean, size)

@@ -26,14 +26,19 @@ def test_weights_are_small():
     assert sum(sizes.values()) < 40e6
 
 
+def test_the_best_network_has_the_plain_name():
+    assert set(packaged_weights()) == {"iassf", "iassf-lite"}
+
+
 def test_an_unknown_name_is_refused_with_the_known_ones():
     with pytest.raises(CheckpointError, match="iassf-lite"):
         model_card("iassf-huge")
 
 
-def test_the_lite_network_removes_haze_from_scenes_it_has_never_seen():
-    """Generated streets are nothing like its training data: it has to be better than doing nothing."""
-    fuser = Fuser.from_pretrained("iassf-lite")
+@pytest.mark.parametrize("name", sorted(packaged_weights()))
+def test_haze_goes_from_scenes_never_seen(name):
+    """Generated streets are nothing like the training data: better than doing nothing is asked."""
+    fuser = Fuser.from_pretrained(name)
     gains = []
     for seed in range(4):
         scene = render_scene(seed, height=96, width=128)

@@ -20,7 +20,7 @@ def small(monkeypatch):
 def test_demo_writes_pictures_and_numbers(small, tmp_path, capsys):
     output = tmp_path / "demo"
     assert main(["demo", "--output", str(output), "--steps", "2"]) == 0
-    for name in ("trained_here", "iassf-lite"):
+    for name in ("trained_here", "iassf"):
         assert len(list((output / "results" / name / "fused").glob("*.png"))) == 2
     assert len(list((output / "run" / "images").glob("*.png"))) == 1
     assert "PSNR" in capsys.readouterr().out
