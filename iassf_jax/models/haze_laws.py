@@ -77,7 +77,7 @@ def explain(
         options = [(HAZE_LAWS[name], _fit(HAZE_LAWS[name], hazy, restored, size)) for name in laws]
         best = jnp.argmin(jnp.stack([fit.difference for _, fit in options]))
         law, fit = jax.tree.map(lambda *choices: jnp.stack(choices)[best], *options)
-        gain, offset = invert(law, fit.numbers, _sine(_diagonals(size, size), size)[..., None])
+        gain, offset = invert(law, fit.numbers, _pixel_sine(size, size))
         trust = (law.refused - fit.difference) / (law.refused - law.certain)
         return Explanation(gain, offset, jnp.clip(trust, 0.0, 1.0).reshape(1, 1, 1))
 
@@ -93,7 +93,7 @@ def _fit(
     law: HazeLaw, hazy: Float[Array, "h w c"], restored: Float[Array, "h w c"], frame: tuple[int, int]
 ) -> _Fit:
     numbers = fit_law(law, hazy, restored, frame=frame)
-    sine = _sine(_diagonals((hazy.shape[0], hazy.shape[1]), frame), frame)[..., None]
+    sine = _pixel_sine((hazy.shape[0], hazy.shape[1]), frame)
     gain, offset = invert(law, numbers, sine)
     return _Fit(numbers, jnp.abs(gain * hazy + offset - restored).mean())
 
@@ -102,9 +102,13 @@ def invert(
     law: HazeLaw, numbers: Float[Array, " 3"], sine: Float[Array, "*d"]
 ) -> tuple[Float[Array, "*d"], Float[Array, "*d"]]:
     """Return the gain and the offset that take away the law's haze with these (k, c, A)."""
-    k, c, airlight = numbers
-    thinned = jnp.exp(k * (1.0 + c * sine))  # 1 / t
+    airlight, thinned = numbers[2], _thinned(numbers[:2], sine)
     return thinned / law.squeeze, airlight - (airlight + law.base / law.squeeze) * thinned
+
+
+def _thinned(point: Float[Array, " 2"], sine: Float[Array, "*d"]) -> Float[Array, "*d"]:
+    """Return 1 / t for (k, c)."""
+    return jnp.exp(point[0] * (1.0 + point[1] * sine))
 
 
 def fit_law(
@@ -117,7 +121,7 @@ def fit_law(
     A step of Gauss-Newton from there is the end, and all that gradients see.
     """
     best = jax.lax.stop_gradient(_search(law, hazy, restored, frame))
-    sine = _sine(_diagonals((hazy.shape[0], hazy.shape[1]), frame), frame)[..., None]
+    sine = _pixel_sine((hazy.shape[0], hazy.shape[1]), frame)
 
     def undone(numbers: Float[Array, " 3"]) -> Float[Array, " n"]:
         gain, offset = invert(law, numbers, sine)
@@ -176,7 +180,7 @@ def _best_airlight(
     sums: _Sums, sine: Float[Array, " d"], point: Float[Array, " 2"], law: HazeLaw
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Return the A that minimises the squares of e + A v, with e = u / t - J and v = 1 - 1 / t, and these."""
-    thinned = jnp.exp(point[0] * (1.0 + point[1] * sine))
+    thinned = _thinned(point, sine)
     v = 1.0 - thinned
     ee = (thinned * thinned * sums.uu - 2.0 * thinned * sums.uj + sums.jj).sum()
     ve, vv = (v * (thinned * sums.u - sums.j)).sum(), (v * v * sums.n).sum()
@@ -184,17 +188,17 @@ def _best_airlight(
     return airlight, ee + airlight * (2.0 * ve + airlight * vv)
 
 
-def _diagonals(size: tuple[int, int], frame: tuple[int, int]) -> Float[Array, "h w"]:
-    """Return x + y of the pixels of a reduced image of `size`, in pixels of the whole of `frame`."""
+def _pixel_sine(size: tuple[int, int], frame: tuple[int, int]) -> Float[Array, "h w 1"]:
+    """Return the sine at the pixels of a reduced image of `size`, whose whole has the size `frame`."""
     rows, columns = (
         (jnp.arange(n, dtype=jnp.float32) + 0.5) * (full / n) - 0.5
         for n, full in zip(size, frame, strict=True)
     )
-    return rows[:, None] + columns[None, :]
+    return _sine(rows[:, None] + columns[None, :], frame)[..., None]
 
 
 def _ends(size: tuple[int, int], frame: tuple[int, int]) -> tuple[float, float]:
-    """Return x + y of the first and of the last pixel; between them they are evenly spaced."""
+    """Return x + y of the first and of the last pixel; between them they are evenly spaced, or nearly so."""
     first = sum(0.5 * full / n - 0.5 for n, full in zip(size, frame, strict=True))
     return first, sum(frame) - 2 - first
 

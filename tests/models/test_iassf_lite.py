@@ -85,6 +85,24 @@ def test_haze_that_varies_slowly_is_removed_with_all_detail(rng):
     assert after < 0.02 < 0.1 < before
 
 
+def test_laws_and_smoothing_act_on_what_is_carried_to_the_full_size(rng):
+    """Errors of the reduced image reach the full one unless a law explains it; then rounding is left."""
+    rows, columns = np.mgrid[0:96, 0:128]
+    clear = 0.3 + 0.2 * np.sin(rows / 9.0) * np.cos(columns / 7.0) + 0.05 * rng.uniform(size=(96, 128))
+    clear = jnp.asarray(np.repeat(clear[None, ..., None], 3, axis=-1), jnp.float32)
+    hazy = jnp.round((0.3 * clear + 0.7 * 0.9) * 255.0) / 255.0
+    small_hazy, small_clear = (x.reshape(1, 24, 4, 32, 4, 3).mean(axis=(2, 4)) for x in (hazy, clear))
+    wrong = small_clear + 0.025 * jnp.sin(jnp.linspace(0.0, 12.0, 32))[None, None, :, None]
+
+    def error(**fields):
+        carried = models.create("iassf_lite", **fields)._carry(small_hazy, wrong, hazy)
+        return float(jnp.abs(carried - clear).mean())
+
+    explained = error(haze_laws=("flat", "wave"))
+    assert explained < 0.5 * error()
+    assert error(haze_laws=("flat", "wave"), rounding=2.0) != explained
+
+
 @pytest.mark.parametrize(
     "size, side, expected",
     [((480, 640), 128, (96, 128)), ((17, 31), 128, (16, 28)), ((1000, 100), 128, (128, 16))],
