@@ -33,10 +33,12 @@ class Case:
     height: int
     width: int
     precision: str = "float32"
+    remat: bool = False  # this project's training step computes blocks anew instead of keeping them
 
     @property
     def name(self) -> str:
-        return f"{self.task} {self.batch}x{self.height}x{self.width} {self.precision}"
+        name = f"{self.task} {self.batch}x{self.height}x{self.width} {self.precision}"
+        return f"{name} remat" if self.remat else name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +58,12 @@ class Contender:
         return " ".join([*filter(None, words), f"({self.density} density)"])
 
 
-def cases(groups: Sequence[str], precisions: Sequence[str], *, only: str = "") -> list[Case]:
+def cases(
+    groups: Sequence[str], precisions: Sequence[str], *, only: str = "", remat: bool = False
+) -> list[Case]:
     """List the cases of `groups` whose names contain `only`; the data group is float32."""
     networks = [
-        Case(task, task, *size, precision)
+        Case(task, task, *size, precision, remat=remat and task == "train")
         for task, sizes in (("forward", _FORWARD), ("train", _TRAIN))
         for precision in precisions
         for size in sizes

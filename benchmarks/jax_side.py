@@ -71,7 +71,7 @@ Task = tuple[Callable[[], Any], Callable[[], np.ndarray], dict[str, float], dict
 
 def _network(case: Case) -> Any:
     dtype = "bfloat16" if case.precision == "bfloat16" else "float32"
-    return models.create("iassf_released", dtype=dtype)
+    return models.create("iassf_released", dtype=dtype, remat=case.remat)
 
 
 def _compile(function: Callable, *arguments: Any, donate: tuple[int, ...] = ()) -> tuple[Callable, dict]:

@@ -137,7 +137,7 @@ def lite_model() -> ConfigDict:
     model.detail_levels = 0  # finest levels of detail that the more structured source gives
     model.visible_detail = 1.0  # factor on the restored image's detail of those levels
     model.infrared_detail = 1.0  # factor on the infrared image's detail of those levels
-    model.complement = 0.0  # share of the darker source that is added to the brighter
+    model.complement = 0.0  # share of the darker source's luma that is added to the brighter
     model.dtype = "float32"
     model.remat = False
     return model

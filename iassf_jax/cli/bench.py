@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="where the rival estimates the haze density: host (as released), device, or both",
     )
+    parser.add_argument(
+        "--remat", action="store_true", help="train with model.remat: less memory for a longer step"
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose names contain this")
     parser.add_argument("--rivals", default="", metavar="TEXT", help="only rivals whose names contain this")
     parser.add_argument("--no-rivals", action="store_true", help="time this project alone")
@@ -63,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.run import run as measure
 
     groups = _GROUPS if args.group == "all" else (args.group,)
-    chosen = cases(groups, precisions, only=args.only)
+    chosen = cases(groups, precisions, only=args.only, remat=args.remat)
     if not chosen:
         names = ", ".join(case.name for case in cases(groups, precisions))
         raise InputError(f"no case contains {args.only!r}; there are {names}")

@@ -3,20 +3,20 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from iassf_jax.ops import blur, collapse, laplacian_pyramid
+from iassf_jax.ops import blur, collapse, laplacian_pyramid, rgb_to_gray
 
 _SMOOTHING = 8  # blurs of the map that says which detail is stronger; without them it flickers
 
 
 def fuse(
-    visible: Float[Array, "b h w c"],
+    visible: Float[Array, "b h w 3"],
     infrared: Float[Array, "b h w k"],
     *,
     detail_levels: int = 0,
     visible_detail: float | int = 1.0,
     infrared_detail: float | int = 1.0,
     complement: float | int = 0.0,
-) -> Float[Array, "b h w c"]:
+) -> Float[Array, "b h w 3"]:
     """Fuse two images in [0,1] by their maximum, at which the loss of IASSF aims, and what the fields add.
 
     The gradient term of that loss aims at the stronger gradient of the two, which a maximum does not have
@@ -24,11 +24,11 @@ def fuse(
     are taken from whichever image has the larger amplitude around a pixel, and the maximum is of the rest.
 
     Args:
-      visible, infrared: of one size; infrared has one channel or as many as the visible image.
+      visible, infrared: of one size; infrared has one channel or three.
       detail_levels: levels whose stronger detail is taken; 0 is the maximum of the images themselves.
       visible_detail, infrared_detail: factors on the detail of those levels, before the stronger is taken.
-      complement: share of the smaller image that is added to the larger, without its mean, which keeps the
-        brightness.
+      complement: share of the smaller image's luma that is added to the larger image, without its mean, which
+        keeps the brightness. Luma, for colours of the darker image would tint what the brighter one shows.
 
     Returns:
       the fused image in about [0,1], not clipped.
@@ -37,7 +37,7 @@ def fuse(
     *infrared_details, infrared_rest = laplacian_pyramid(infrared, detail_levels)
     rest = jnp.maximum(visible_rest, infrared_rest)
     if complement:
-        smaller = jnp.minimum(visible_rest, infrared_rest)
+        smaller = rgb_to_gray(jnp.minimum(visible_rest, infrared_rest))
         rest = rest + complement * (smaller - smaller.mean(axis=(1, 2), keepdims=True))
     details = [
         _stronger(visible_detail * a, infrared_detail * b)

@@ -48,7 +48,7 @@ class IassfLite(nn.Module):
     detail_levels: int = 0  # finest levels of detail that the more structured of restored and infrared gives
     visible_detail: float = 1.0  # factor on the restored image's detail of those levels
     infrared_detail: float = 1.0  # factor on the infrared image's detail of those levels
-    complement: float = 0.0  # share of the darker of restored and infrared that is added to the brighter
+    complement: float = 0.0  # share of the luma of the darker of restored and infrared added to the brighter
     dtype: str = "float32"  # of the computation; parameters, norms, softmax and density stay float32
     remat: bool = False
 

@@ -80,6 +80,8 @@ def test_cases_and_contenders():
     every = cases(("forward", "train", "data"), ("float32", "bfloat16"))
     assert len({case.name for case in every}) == len(every) == 2 * 8 + 5
     (case,) = cases(("train",), ("float32",), only="train 6x")
+    leaner = cases(("forward", "train"), ("float32",), only="x256x256", remat=True)
+    assert all(case.remat == case.name.endswith(" remat") == (case.task == "train") for case in leaner)
     both = contenders(case, densities=("host", "device"))
     assert [c.side for c in both] == ["jax"] + 8 * ["torch"]
     assert len({c.name for c in both}) == len(both)

@@ -20,7 +20,9 @@ def test_the_fused_image_is_the_larger_source_with_what_the_fields_add(rng):
     larger, smaller = np.maximum(a, b), np.minimum(a, b)
     np.testing.assert_array_equal(fuse(a, b), larger)
     added = np.asarray(fuse(a, b, complement=0.25)) - larger
-    np.testing.assert_allclose(added, 0.25 * (smaller - smaller.mean(axis=(1, 2), keepdims=True)), atol=1e-6)
+    luma = smaller @ np.array([[0.299], [0.587], [0.114]])
+    expected = np.broadcast_to(0.25 * (luma - luma.mean(axis=(1, 2), keepdims=True)), a.shape)
+    np.testing.assert_allclose(added, expected, atol=1e-6)
     flat = jnp.full((1, 12, 14, 3), 0.4)
     np.testing.assert_allclose(
         fuse(flat, flat, detail_levels=2, visible_detail=1.4, complement=0.3), 0.4, atol=1e-6

@@ -17,6 +17,7 @@ from iassf_jax.models.layers.initializers import (
     xavier_truncated,
 )
 from iassf_jax.models.layers.norms import RescaledLayerNorm
+from iassf_jax.models.layers.recomputing import recomputed
 from iassf_jax.ops.depthwise import depthwise_conv
 from iassf_jax.ops.padding import reflect_pad, spatial_size
 from iassf_jax.ops.windows import window_merge, window_partition
@@ -232,7 +233,7 @@ class MainLayer(nn.Module):
 
 def maybe_remat(block: type[nn.Module], remat: bool) -> type[nn.Module]:
     """Return a block that is recomputed in the backward pass if `remat` says so; same parameters."""
-    return nn.remat(block) if remat else block
+    return recomputed(block) if remat else block
 
 
 def attention_blocks(depth: int, ratio: float) -> list[bool]:

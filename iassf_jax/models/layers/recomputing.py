@@ -1,0 +1,53 @@
+"""Blocks that keep nothing but their inputs for the backward pass, and compute the rest anew there."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+
+def recomputed(block: type[nn.Module]) -> type[nn.Module]:
+    """Return a class of the same block, parameters and results alike, that needs less memory to train.
+
+    Its inputs are arrays with a common batch axis; it may have parameters and no other variables.
+
+    `flax.linen.remat` leaves it to XLA when the block is computed anew, and on CPU that is too early: its
+    barriers are gone before the schedule is made, so that all blocks are computed twice first and nothing is
+    saved: 2.47 instead of 2.48 GB of temporaries in a training step of the released network at 256x256. Here
+    what is computed anew depends on the gradient that arrives, and cannot begin before: 0.83 GB.
+    """
+
+    def call(self: nn.Module, *inputs: jax.Array) -> Any:
+        if self.is_initializing():
+            return block.__call__(self, *inputs)
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+        plain = block(**(own | {"parent": None, "name": None}))
+        return _call(plain.apply, self.variables, *inputs)
+
+    return type(f"Recomputed{block.__name__}", (block,), {"__call__": call, "__module__": __name__})
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _call(apply: Callable, variables: Any, *inputs: jax.Array) -> Any:
+    return apply(variables, *inputs)
+
+
+def _forward(apply: Callable, variables: Any, *inputs: jax.Array) -> tuple[Any, tuple]:
+    return apply(variables, *inputs), (variables, inputs)
+
+
+def _backward(apply: Callable, saved: tuple, gradient: Any) -> tuple:
+    variables, inputs = saved
+    first = jax.tree.leaves(gradient)[0]
+    # Zero, which XLA does not find out; one for each sample, so that no device waits for another.
+    late = jnp.minimum(jnp.square(first[(slice(None),) + (0,) * (first.ndim - 1)]), 0)
+    delayed = jax.tree.map(lambda x: x + late.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1)), inputs)
+    _, pull_back = jax.vjp(apply, variables, *delayed)
+    return pull_back(gradient)
+
+
+_call.defvjp(_forward, _backward)
