@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     groups = _GROUPS if args.group == "all" else (args.group,)
     chosen = cases(groups, precisions, only=args.only, remat=args.remat)
     if not chosen:
-        names = ", ".join(case.name for case in cases(groups, precisions))
+        names = ", ".join(case.name for case in cases(groups, precisions, remat=args.remat))
         raise InputError(f"no case contains {args.only!r}; there are {names}")
     console = Console()
     with console.status("") as status:

@@ -18,8 +18,9 @@ from iassf_jax.models.haze_density import haze_density as estimate_haze_density
 from iassf_jax.models.inputs import check_inputs, pad_density
 from iassf_jax.models.layers.gating import SelectiveKernelFusion
 from iassf_jax.models.layers.initializers import block_gain, torch_conv, torch_dense
+from iassf_jax.models.layers.recomputing import maybe_remat
 from iassf_jax.models.layers.resizing import PatchMerge, PatchSplit, ReflectConv
-from iassf_jax.models.layers.windowed_attention import EncoderBlock, MainLayer, embed_prompt, maybe_remat
+from iassf_jax.models.layers.windowed_attention import EncoderBlock, MainLayer, embed_prompt
 from iassf_jax.models.prompts import mix_prompts, pool_init
 from iassf_jax.models.released_fusion import FusionNetwork
 from iassf_jax.ops.padding import crop, pad_to_multiple, spatial_size

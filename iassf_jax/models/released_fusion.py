@@ -7,7 +7,8 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from iassf_jax.models.layers.initializers import torch_conv, torch_dense
-from iassf_jax.models.layers.windowed_attention import EncoderBlock, embed_prompt, maybe_remat
+from iassf_jax.models.layers.recomputing import maybe_remat
+from iassf_jax.models.layers.windowed_attention import EncoderBlock, embed_prompt
 from iassf_jax.models.prompts import mix_prompts, pool_init
 from iassf_jax.ops.padding import spatial_size
 from iassf_jax.ops.resize import resize_bilinear

@@ -10,6 +10,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 
+def maybe_remat(block: type[nn.Module], remat: bool) -> type[nn.Module]:
+    """Return a block that is recomputed in the backward pass if `remat` says so; same parameters."""
+    return recomputed(block) if remat else block
+
+
 def recomputed(block: type[nn.Module]) -> type[nn.Module]:
     """Return a class of the same block, parameters and results alike, that needs less memory to train.
 

@@ -17,7 +17,7 @@ from iassf_jax.models.layers.initializers import (
     xavier_truncated,
 )
 from iassf_jax.models.layers.norms import RescaledLayerNorm
-from iassf_jax.models.layers.recomputing import recomputed
+from iassf_jax.models.layers.recomputing import maybe_remat
 from iassf_jax.ops.depthwise import depthwise_conv
 from iassf_jax.ops.padding import reflect_pad, spatial_size
 from iassf_jax.ops.windows import window_merge, window_partition
@@ -229,11 +229,6 @@ class MainLayer(nn.Module):
             )(x)  # fmt: skip
             blocks.append(x)
         return x, blocks
-
-
-def maybe_remat(block: type[nn.Module], remat: bool) -> type[nn.Module]:
-    """Return a block that is recomputed in the backward pass if `remat` says so; same parameters."""
-    return recomputed(block) if remat else block
 
 
 def attention_blocks(depth: int, ratio: float) -> list[bool]:
