@@ -5,8 +5,9 @@ rounding would hurt, the arithmetic inside is float32.
 """
 
 from iassf_jax.ops.color import rgb_to_gray, rgb_to_ycbcr, ycbcr_to_rgb
+from iassf_jax.ops.convolution import conv
 from iassf_jax.ops.dark_channel import airlight, dark_channel, refine_transmission, transmission
-from iassf_jax.ops.depthwise import conv, depthwise_conv
+from iassf_jax.ops.depthwise import depthwise_conv
 from iassf_jax.ops.filters import box_mean, max_filter, min_filter
 from iassf_jax.ops.gradients import sobel, sobel_magnitude_l1
 from iassf_jax.ops.guided_filter import guided_filter

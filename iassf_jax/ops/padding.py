@@ -1,5 +1,7 @@
 """Reflect padding of any width, padding to a multiple, and the exact inverse crop."""
 
+from typing import Literal
+
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -8,6 +10,7 @@ from iassf_jax.core.errors import InputError
 from iassf_jax.ops.arguments import check_at_least, check_images
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
+Border = Literal["reflect", "zero"]
 
 
 def spatial_size(x: Float[Array, "b h w c"]) -> tuple[int, int]:
@@ -66,6 +69,15 @@ def crop(x: Float[Array, "b H W c"], size: tuple[int, int]) -> Float[Array, "b h
     if not (1 <= h <= x.shape[1] and 1 <= w <= x.shape[2]):
         raise InputError(f"cannot crop images of {x.shape[1]}x{x.shape[2]} pixels to {h}x{w}")
     return x[:, :h, :w, :]
+
+
+def pad_border(
+    x: Float[Array, "b h w c"], rows: int, columns: int, border: Border
+) -> Float[Array, "b H W c"]:
+    """Pad both ends of both sides alike, by reflection or with zeros."""
+    if border == "reflect":
+        return reflect_pad(x, ((rows, rows), (columns, columns)))
+    return jnp.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
 
 
 def _reflect_axis(x: Array, before: int, after: int, axis: int) -> Array:

@@ -65,7 +65,7 @@ def test_both_forms_of_the_weight_gradient_agree(shape, rng):
     padded, g = rng.normal(size=(b, h + 4, w + 4, c)), rng.normal(size=shape)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (h, w), axis=(1, 2))
     expected = np.einsum("bijcyx,byxc->ijc", windows, g).reshape(25, c)
-    for form in (depthwise._tap_sums, depthwise._tap_sums_in_strips):
+    for form in (depthwise._tap_sums, depthwise._tap_sums_by_rows):
         np.testing.assert_allclose(jax.jit(form)(*_single(padded, g)), expected, rtol=1e-5, atol=1e-4)
 
 

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from iassf_jax.ops.convolution import correlate
+
 Initializer = Callable[..., jax.Array]
 
 
@@ -86,5 +88,10 @@ def torch_conv(
     init = torch_uniform(fan_in * kernel * kernel)
     return nn.Conv(
         features, (kernel, kernel), strides=stride, padding=padding, use_bias=use_bias,
-        kernel_init=init, bias_init=init, dtype=dtype, name=name,
+        kernel_init=init, bias_init=init, dtype=dtype, conv_general_dilated=_correlation, name=name,
     )  # fmt: skip
+
+
+def _correlation(x: jax.Array, kernel: jax.Array, strides: Any, padding: Any, **_: Any) -> jax.Array:
+    edges = ((0, 0), (0, 0)) if padding == "VALID" else tuple(map(tuple, padding))
+    return correlate(x, kernel, tuple(strides), edges)

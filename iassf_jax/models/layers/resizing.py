@@ -7,7 +7,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from iassf_jax.models.layers.initializers import torch_conv, torch_dense, torch_uniform
-from iassf_jax.ops.depthwise import conv
+from iassf_jax.ops.convolution import conv
 from iassf_jax.ops.pixel_shuffle import pixel_shuffle
 
 
