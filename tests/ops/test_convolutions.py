@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from iassf_jax import ops
 from iassf_jax.core.errors import InputError
-from iassf_jax.ops import depthwise
+from iassf_jax.ops import convolution, depthwise
 
 SCIPY_MODE = {"reflect": {"mode": "mirror"}, "zero": {"mode": "constant", "cval": 0.0}}
 NUMPY_MODE = {"reflect": {"mode": "reflect"}, "zero": {"mode": "constant"}}
@@ -139,6 +139,30 @@ def test_valid_conv_and_gradients_match_explicit_sum(taps, stride, outputs, rng)
         corner += (slice(column * stride, column * stride + taps[1]),)
         expected_x[corner] += np.einsum("bo,yxio->byxi", g[:, y, column], kernel)
     np.testing.assert_allclose(x_gradient, expected_x, atol=1e-4)
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (3, 2)])
+@pytest.mark.parametrize("edges", [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((2, 0), (1, 3))])
+def test_gradients_of_a_correlation_are_those_of_xla(edges, strides, rng):
+    x, kernel = _single(rng.normal(size=(2, 9, 8, 3)), rng.normal(size=(3, 2, 3, 5)))
+    numbers = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+    expected, reference = jax.vjp(
+        lambda x, k: jax.lax.conv_general_dilated(x, k, strides, edges, **numbers), x, kernel
+    )
+    found, transpose = jax.vjp(lambda x, k: convolution.correlate(x, k, strides, edges), x, kernel)
+    np.testing.assert_array_equal(found, expected)
+    g = _single(rng.normal(size=expected.shape))[0]
+    for mine, xlas in zip(transpose(g), reference(g), strict=True):
+        np.testing.assert_allclose(mine, xlas, rtol=1e-5, atol=1e-4)
+
+
+def test_weight_gradient_of_a_correlation_is_accumulated_in_float32():
+    x, kernel = jnp.ones((1, 64, 64, 2), jnp.bfloat16), jnp.ones((1, 1, 2, 2), jnp.bfloat16)
+    edges = ((0, 0), (0, 0))
+    gradient = jax.grad(lambda k: convolution.correlate(x, k, (1, 1), edges).astype(jnp.float32).sum())(
+        kernel
+    )
+    np.testing.assert_array_equal(gradient, 4096)
 
 
 def test_bad_shapes_and_options_are_named():
