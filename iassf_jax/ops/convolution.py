@@ -18,7 +18,6 @@ from iassf_jax.ops.arguments import check_at_least, check_choice, check_images
 from iassf_jax.ops.padding import pad_border
 
 _NARROW = 4  # outputs up to which `conv` multiplies first and shifts the products afterwards
-_NUMBERS = ("NHWC", "HWIO", "NHWC")
 
 Edges = tuple[tuple[int, int], tuple[int, int]]
 
@@ -75,7 +74,11 @@ def correlate(
         strides: distance of neighbouring windows in pixels, (down, right).
         edges: ((top, bottom), (left, right)) rows and columns of zeros.
     """
-    return lax.conv_general_dilated(x, kernel, strides, edges, dimension_numbers=_NUMBERS)
+    return _convolution(x, kernel, strides, edges)
+
+
+def _convolution(x: Array, kernel: Array, strides: tuple[int, int], edges: Edges) -> Array:
+    return lax.conv_general_dilated(x, kernel, strides, edges, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _correlate_forward(
@@ -87,18 +90,14 @@ def _correlate_forward(
 def _correlate_backward(
     strides: tuple[int, int], edges: Edges, saved: tuple[Array, Array], g: Array
 ) -> tuple[Array, Array]:
-    apply = functools.partial(
-        lax.conv_general_dilated, window_strides=strides, padding=edges, dimension_numbers=_NUMBERS
-    )
-
     def by_convolution(x: Array, kernel: Array, g: Array) -> Array:
-        return jax.vjp(lambda taps: apply(x, taps), kernel)[1](g)[0]
+        return jax.vjp(lambda taps: _convolution(x, taps, strides, edges), kernel)[1](g)[0]
 
     def by_products(x: Array, kernel: Array, g: Array) -> Array:
         return _tap_products(jnp.pad(x, ((0, 0), *edges, (0, 0))), g, kernel.shape[:2], strides)
 
     x, kernel = saved
-    (x_gradient,) = jax.vjp(lambda image: apply(image, kernel), x)[1](g)
+    (x_gradient,) = jax.vjp(lambda image: _convolution(image, kernel, strides, edges), x)[1](g)
     taps = lax.platform_dependent(x, kernel, g, cpu=by_products, default=by_convolution)
     return x_gradient, taps
 

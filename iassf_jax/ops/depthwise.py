@@ -103,12 +103,9 @@ def _image_gradient(g: Array, kernel: Array, padding: Border) -> Array:
     sides = part((0, h, -radius, 0), (0, h, w, w + radius))
     ends = part((-radius, 0, -radius, w + radius), (h, h + radius, -radius, w + radius))
     left, centre, right = jnp.split(ends, (radius, w + radius), axis=2)
-    ends = _add_mirrored(_add_mirrored(centre, left, 1, axis=2), right, w - 1 - radius, axis=2)
-    for border, axis, length in ((sides, 2, w), (ends, 1, h)):
-        before, after = jnp.split(border, 2)
-        inside = _add_mirrored(inside, before, 1, axis=axis)
-        inside = _add_mirrored(inside, after, length - 1 - radius, axis=axis)
-    return inside
+    ends = _fold(centre, left, right, axis=2)
+    inside = _fold(inside, *jnp.split(sides, 2), axis=2)
+    return _fold(inside, *jnp.split(ends, 2), axis=1)
 
 
 def _view(x: Array, top: int, bottom: int, left: int, right: int) -> Array:
@@ -118,9 +115,13 @@ def _view(x: Array, top: int, bottom: int, left: int, right: int) -> Array:
     return lax.pad(x, jnp.zeros((), x.dtype), edges)
 
 
-def _add_mirrored(x: Array, border: Array, start: int, *, axis: int) -> Array:
-    part = lax.slice_in_dim(x, start, start + border.shape[axis], axis=axis)
-    return lax.dynamic_update_slice_in_dim(x, part + lax.rev(border, (axis,)), start, axis)
+def _fold(x: Array, before: Array, after: Array, *, axis: int) -> Array:
+    """Add the borders before and after `x` to the pixels that they mirror."""
+    width = before.shape[axis]
+    for border, start in ((before, 1), (after, x.shape[axis] - 1 - width)):
+        part = lax.slice_in_dim(x, start, start + width, axis=axis)
+        x = lax.dynamic_update_slice_in_dim(x, part + lax.rev(border, (axis,)), start, axis)
+    return x
 
 
 def _tap_sums(padded: Array, g: Array) -> Array:

@@ -83,6 +83,7 @@ def test_min_filter_is_opencvs_erosion(rng):
     np.testing.assert_array_equal(found, cv2.erode(x, np.ones((15, 15))))
 
 
+# Levels below 1e-38 are zero to XLA's CPU programs.
 @settings(max_examples=12, deadline=None)
 @given(
     size=st.integers(1, 20), level=st.floats(0, 1, width=32, allow_subnormal=False), side=st.integers(1, 7)

@@ -93,5 +93,6 @@ def torch_conv(
 
 
 def _correlation(x: jax.Array, kernel: jax.Array, strides: Any, padding: Any, **_: Any) -> jax.Array:
+    # The options left out are Flax's defaults: `torch_conv` sets no dilation, no groups and no precision.
     edges = ((0, 0), (0, 0)) if padding == "VALID" else tuple(map(tuple, padding))
     return correlate(x, kernel, tuple(strides), edges)
