@@ -88,11 +88,15 @@ def torch_conv(
     init = torch_uniform(fan_in * kernel * kernel)
     return nn.Conv(
         features, (kernel, kernel), strides=stride, padding=padding, use_bias=use_bias,
-        kernel_init=init, bias_init=init, dtype=dtype, conv_general_dilated=_correlation, name=name,
+        kernel_init=init, bias_init=init, dtype=dtype, conv_general_dilated=correlation, name=name,
     )  # fmt: skip
 
 
-def _correlation(x: jax.Array, kernel: jax.Array, strides: Any, padding: Any, **_: Any) -> jax.Array:
-    # The options left out are Flax's defaults: `torch_conv` sets no dilation, no groups and no precision.
-    edges = ((0, 0), (0, 0)) if padding == "VALID" else tuple(map(tuple, padding))
-    return correlate(x, kernel, tuple(strides), edges)
+def correlation(x: jax.Array, kernel: jax.Array, strides: Any, padding: Any, **_: Any) -> jax.Array:
+    """Convolve with `ops.convolution.correlate`; for `conv_general_dilated` of an `nn.Conv`.
+
+    The options left out must be Flax's defaults: no dilation, no groups and no precision.
+    """
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
+    return correlate(x, kernel, tuple(strides), tuple(map(tuple, padding)))

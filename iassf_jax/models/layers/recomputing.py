@@ -31,13 +31,17 @@ def recomputed(block: type[nn.Module]) -> type[nn.Module]:
             return block.__call__(self, *inputs)
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
         plain = block(**(own | {"parent": None, "name": None}))
-        return _call(plain.apply, self.variables, *inputs)
+        return recompute(plain.apply, self.variables, *inputs)
 
     return type(f"Recomputed{block.__name__}", (block,), {"__call__": call, "__module__": __name__})
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _call(apply: Callable, variables: Any, *inputs: jax.Array) -> Any:
+def recompute(apply: Callable, variables: Any, *inputs: jax.Array) -> Any:
+    """Return `apply(variables, *inputs)`; of it, only its arguments are kept for the backward pass.
+
+    The inputs, and the first array of the result, have a common batch axis in front.
+    """
     return apply(variables, *inputs)
 
 
@@ -55,4 +59,4 @@ def _backward(apply: Callable, saved: tuple, gradient: Any) -> tuple:
     return pull_back(gradient)
 
 
-_call.defvjp(_forward, _backward)
+recompute.defvjp(_forward, _backward)

@@ -8,15 +8,16 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from iassf_jax.models.layers.head_projection import project_heads
+from iassf_jax.models.layers.head_projection import Kernels, make_heads
 from iassf_jax.models.layers.initializers import (
     block_gain,
     depthwise_xavier_truncated,
     torch_conv,
     torch_dense,
-    xavier_truncated,
 )
+from iassf_jax.models.layers.mlp import Mlp
 from iassf_jax.models.layers.norms import RescaledLayerNorm
+from iassf_jax.models.layers.projection import Projection, compose, project
 from iassf_jax.models.layers.recomputing import maybe_remat
 from iassf_jax.ops.depthwise import depthwise_conv
 from iassf_jax.ops.padding import reflect_pad, spatial_size
@@ -35,27 +36,27 @@ def relative_positions(window: int) -> np.ndarray:
 
 
 class WindowAttention(nn.Module):
-    """Softmax attention among the tokens of each window: softmax(q k / sqrt(d) + P) v.
+    """Softmax attention among the tokens of each window: softmax(q k / sqrt(d) + P) v for each head.
 
-    `kernel` and `bias` project tokens to [queries | keys | values], each of them split into heads.
+    The values' bias is left to the caller, and with `kernels.values` None, for one head only, their kernel.
     """
 
     heads: int
     window: int = 8
 
     @nn.compact
-    def __call__(
-        self, windows: Float[Array, "b n t c"], kernel: Float[Array, "c c3"], bias: Float[Array, " c3"]
-    ) -> Float[Array, "b n t c"]:
+    def __call__(self, windows: Float[Array, "b n t c"], kernels: Kernels) -> Float[Array, "b n t c"]:
         b, n, t, c = windows.shape
         tokens = windows.reshape(b * n * t, c)
-        position = self._position_bias()
-        h = self.heads
-        projected = project_heads(tokens, kernel, bias, 3 * h)
-        split = [part.reshape(b * n, t, c // h) for part in projected]
-        q, k, v = split[:h], split[h : 2 * h], split[2 * h :]
-        heads = [attend(q[i], k[i], v[i], position[i]) for i in range(h)]
-        return jnp.concatenate(heads, axis=-1).reshape(b, n, t, c)
+        width = c // self.heads
+        kernels = kernels.scale_queries(width**-0.5)
+        heads = make_heads(tokens, kernels, self.heads)
+        cut = (b * n, t, -1)
+        attended = [
+            attend(q.reshape(cut), k.reshape(cut), v.reshape(cut), position)[..., :width]
+            for (q, k, v), position in zip(heads, self._position_bias(), strict=True)
+        ]
+        return jnp.concatenate(attended, axis=-1).reshape(b, n, t, c)
 
     def _position_bias(self) -> Float[Array, "heads t t"]:
         # Only (2w-1)^2 of the t^2 offsets differ: the MLP runs on those and the table is gathered.
@@ -69,13 +70,13 @@ class WindowAttention(nn.Module):
 
 
 def attend(
-    q: Float[Array, "n t d"], k: Float[Array, "n t d"], v: Float[Array, "n t d"], bias: Float[Array, "t t"]
-) -> Float[Array, "n t d"]:
-    """Attend with one head: softmax(q k / sqrt(d) + bias) v among a window's tokens, softmax in float32.
+    q: Float[Array, "n t d"], k: Float[Array, "n t d"], v: Float[Array, "n t v"], bias: Float[Array, "t t"]
+) -> Float[Array, "n t v"]:
+    """Attend with one head: softmax(q k + bias) v among a window's tokens, softmax in float32.
 
     The sum divides the result and not the attention matrix, which saves a pass over the larger of the two.
     """
-    logits = jnp.einsum("nqd,nkd->nqk", q * q.shape[-1] ** -0.5, k).astype(jnp.float32) + bias[None]
+    logits = jnp.einsum("nqd,nkd->nqk", q, k).astype(jnp.float32) + bias[None]
     exponentials = jnp.exp(logits - jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True)))
     total = exponentials.sum(axis=-1, keepdims=True)
     weighted = jnp.einsum("nqk,nkd->nqd", exponentials.astype(v.dtype), v).astype(jnp.float32)
@@ -100,23 +101,23 @@ class AttentionUnit(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         c = x.shape[-1]
-        value = _Projection(c, self.gain, self.dtype, name="V")(c)
+        value, value_bias = Projection(c, self.gain, name="V")(c)
+        kernel, bias = Projection(c, self.gain, name="proj")(c)
         branches = []
         if self.attention:
-            query_key = _Projection(2 * c, 1.0, self.dtype, name="QK")(c)
-            kernel, bias = (jnp.concatenate(pair, axis=-1) for pair in zip(query_key, value, strict=True))
-            branches.append(self._attend(x.astype(self.dtype), kernel, bias))
+            query_key, query_bias = Projection(2 * c, name="QK")(c)
+            queries, keys = jnp.split(query_key, 2, axis=1)
+            kernels = Kernels(queries, query_bias[:c], keys, value)
+            bias = compose(value_bias, kernel) + bias
+            if self.heads == 1 and not self.depthwise:
+                kernels, kernel = kernels._replace(values=None), compose(value, kernel)
+            branches.append(self._attend(x.astype(self.dtype), kernels))
         if self.depthwise:
-            kernel, bias = value
-            projected = (_pixels(x).astype(self.dtype) @ kernel + bias[None]).reshape(x.shape)
+            projected = project(x.astype(self.dtype), value, value_bias)
             branches.append(_DepthwiseConv(gain=self.gain, name="conv")(projected))
-        init = xavier_truncated(self.gain)
-        proj = nn.Dense(c, kernel_init=init, dtype=self.dtype, name="proj")
-        return proj(_pixels(sum(branches[1:], branches[0]))).reshape(x.shape)
+        return project(sum(branches[1:], branches[0]), kernel, bias)
 
-    def _attend(
-        self, x: Float[Array, "b h w c"], kernel: Float[Array, "c c3"], bias: Float[Array, " c3"]
-    ) -> Float[Array, "b h w c"]:
+    def _attend(self, x: Float[Array, "b h w c"], kernels: Kernels) -> Float[Array, "b h w c"]:
         h, w = spatial_size(x)
         pad_bottom = (self.shift + (-h) % self.window) % self.window
         pad_right = (self.shift + (-w) % self.window) % self.window
@@ -124,23 +125,9 @@ class AttentionUnit(nn.Module):
         padded = reflect_pad(x, ((self.shift, pad_bottom), (self.shift, pad_right)))
         size = spatial_size(padded)
         windows = window_partition(padded, self.window)
-        attended = WindowAttention(self.heads, self.window, name="attn")(windows, kernel, bias)
+        attended = WindowAttention(self.heads, self.window, name="attn")(windows, kernels)
         merged = window_merge(attended, self.window, size)
         return merged[:, self.shift : self.shift + h, self.shift : self.shift + w]
-
-
-class _Projection(nn.Module):
-    """Kernel and bias of a pointwise projection, for the caller to apply."""
-
-    features: int
-    gain: float
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, channels: int) -> tuple[Float[Array, "c o"], Float[Array, " o"]]:
-        kernel = self.param("kernel", xavier_truncated(self.gain), (channels, self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return kernel.astype(self.dtype), bias.astype(self.dtype)
 
 
 class _DepthwiseConv(nn.Module):
@@ -152,28 +139,6 @@ class _DepthwiseConv(nn.Module):
         kernel = self.param("kernel", depthwise_xavier_truncated(self.gain), shape)
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
         return depthwise_conv(x, kernel.astype(x.dtype), bias.astype(x.dtype), padding="reflect")
-
-
-class Mlp(nn.Module):
-    """Pointwise expansion by `ratio`, ReLU, pointwise reduction."""
-
-    ratio: float
-    gain: float = 1.0
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        channels = x.shape[-1]
-        init = xavier_truncated(self.gain)
-        width = int(channels * self.ratio)
-        hidden = nn.Dense(width, kernel_init=init, dtype=self.dtype, name="mlp_0")(_pixels(x))
-        reduced = nn.Dense(channels, kernel_init=init, dtype=self.dtype, name="mlp_2")(nn.relu(hidden))
-        return reduced.reshape(x.shape)
-
-
-def _pixels(x: Float[Array, "b h w c"]) -> Float[Array, "n c"]:
-    """Flatten to pixels: gradients of products with three contracted axes take half as long again on CPU."""
-    return x.reshape(-1, x.shape[-1])
 
 
 class MainBlock(nn.Module):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from iassf_jax.models.layers.initializers import torch_uniform
+from iassf_jax.models.layers.initializers import correlation, torch_uniform
 from iassf_jax.models.lure.attention import pointwise
 from iassf_jax.models.lure.blocks import BlockOptions, NAFBlock
 from iassf_jax.models.lure.encoder import Latents
@@ -39,8 +39,9 @@ class Decoder(nn.Module):
                 )
                 x = block(x)
         head = nn.Conv(
-            3, (3, 3), padding="SAME", kernel_init=self._head_init, dtype=self.options.dtype, name="head"
-        )
+            3, (3, 3), padding="SAME", kernel_init=self._head_init, conv_general_dilated=correlation,
+            dtype=self.options.dtype, name="head",
+        )  # fmt: skip
         return head(x)
 
     def _project(self, latent: Float[Array, "b h w z"], level: int) -> Float[Array, "b h w c"]:

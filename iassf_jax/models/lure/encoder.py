@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from iassf_jax.models.layers.initializers import torch_uniform
+from iassf_jax.models.layers.initializers import correlation, torch_uniform
 from iassf_jax.models.lure.attention import pointwise
 from iassf_jax.models.lure.blocks import BaseBlock, BlockOptions, bottleneck, tga_block
 
@@ -95,6 +95,7 @@ def _conv(features: int, fan_in: int, side: int, *, name: str, stride: int = 1, 
         strides=stride,
         padding="VALID" if stride > 1 else "SAME",
         kernel_init=torch_uniform(fan_in * side * side),
+        conv_general_dilated=correlation,
         dtype=dtype,
         name=name,
     )
