@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             "the rival needs PyTorch: pip install 'iassf_jax[torch]', or give --no-rivals"
         )
     from benchmarks.alternate import Effort
-    from benchmarks.cases import cases
+    from benchmarks.cases import cases, contenders
     from benchmarks.run import run as measure
 
     groups = _GROUPS if args.group == "all" else (args.group,)
@@ -70,6 +70,10 @@ def run(args: argparse.Namespace) -> int:
     if not chosen:
         names = ", ".join(case.name for case in cases(groups, precisions, remat=args.remat))
         raise InputError(f"no case contains {args.only!r}; there are {names}")
+    everyone = [c for case in chosen for c in contenders(case, densities=densities)]
+    rivals = sorted({c.name for c in everyone if c.side != "jax"})
+    if args.rivals and not any(args.rivals in name for name in rivals):
+        raise InputError(f"no rival's name contains {args.rivals!r}; there are {', '.join(rivals) or 'none'}")
     console = Console()
     with console.status("") as status:
         record = measure(

@@ -137,6 +137,7 @@ def test_a_contender_that_cannot_be_built_is_recorded_with_its_reason():
         (["--precision", "float16"], "float32, tf32, bfloat16"),
         (["--densities", "host,moon"], "host, device"),
         (["--no-rivals", "--only", "zebra"], "forward 1x256x256 float32"),
+        (["--no-rivals", "--rivals", "zebra"], "there are none"),
     ],
 )
 def test_impossible_choices(options, reason, tmp_path, capsys):
