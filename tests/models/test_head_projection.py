@@ -21,7 +21,7 @@ def arrays():
 @pytest.mark.parametrize("parts", [3, 6])
 def test_projections_and_gradients_are_those_of_one_product(parts):
     keys = jax.random.split(jax.random.key(parts), 3)
-    shapes = ((WINDOWS, C), (C, 3 * C), (WINDOWS, 3 * C))
+    shapes = ((WINDOWS * TOKENS, C), (C, 3 * C), (WINDOWS * TOKENS, 3 * C))
     tokens, kernel, gradient = (
         jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=True)
     )

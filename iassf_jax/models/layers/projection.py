@@ -26,7 +26,7 @@ def project(
     """Return `x @ kernel + bias` in the dtype of `x`.
 
     One product over all pixels: gradients of products with three contracted axes take half as long again on
-    CPU, and a bias is added to the flat result, because a change of shape would keep XLA from joining them.
+    CPU.
     """
     flat = x.reshape(-1, x.shape[-1]) @ kernel.astype(x.dtype) + bias.astype(x.dtype)[None]
     return flat.reshape(*x.shape[:-1], -1)
