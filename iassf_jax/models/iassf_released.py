@@ -18,7 +18,7 @@ from iassf_jax.models.haze_density import haze_density as estimate_haze_density
 from iassf_jax.models.inputs import check_inputs, pad_density
 from iassf_jax.models.layers.gating import SelectiveKernelFusion
 from iassf_jax.models.layers.initializers import block_gain, torch_conv, torch_dense
-from iassf_jax.models.layers.recomputing import maybe_remat
+from iassf_jax.models.layers.recomputing import repeated
 from iassf_jax.models.layers.resizing import PatchMerge, PatchSplit, ReflectConv
 from iassf_jax.models.layers.windowed_attention import EncoderBlock, MainLayer, embed_prompt
 from iassf_jax.models.prompts import mix_prompts, pool_init
@@ -163,7 +163,9 @@ class DehazeNetwork(nn.Module):
         self, hazy: Image, infrared: Image, haze_density: Float[Array, "b h w"] | None
     ) -> tuple[Image, Image, Taps]:
         c0 = self.embed_dims[0]
-        encoder = maybe_remat(EncoderBlock, self.remat)(c0, self.window, self.dtype, name="restormer_encoder")
+        encoder = repeated(EncoderBlock, remat=self.remat)(
+            c0, self.window, self.dtype, name="restormer_encoder"
+        )
         visible_feature, visible_taps = encoder(hazy.astype(self.dtype))
         infrared_feature, infrared_taps = encoder(infrared.astype(self.dtype))
         infrared3 = torch_dense(3, c0, name="conv24_3", dtype=self.dtype)(infrared_feature)
@@ -249,6 +251,7 @@ class DehazeNetwork(nn.Module):
             gain=block_gain(sum(self.depths)),
             dtype=self.dtype,
             remat=self.remat and number in _RECOMPUTED_LAYERS,
+            remat_mlp=self.remat,
             name=f"layer{number}",
         )
         x, blocks = layer(x)

@@ -7,7 +7,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from iassf_jax.models.layers.initializers import torch_conv, torch_dense
-from iassf_jax.models.layers.recomputing import maybe_remat
+from iassf_jax.models.layers.recomputing import repeated
 from iassf_jax.models.layers.windowed_attention import EncoderBlock, embed_prompt
 from iassf_jax.models.prompts import mix_prompts, pool_init
 from iassf_jax.ops.padding import spatial_size
@@ -66,7 +66,7 @@ class FusionNetwork(nn.Module):
         return self.width * 2 ** (stage - 1)
 
     def _block(self, x: Float[Array, "b h w c"], stage: int, name: str) -> Float[Array, "b h w f"]:
-        block = maybe_remat(EncoderBlock, self.remat)
+        block = repeated(EncoderBlock, remat=self.remat)
         return block(self._width(stage), self.window, self.dtype, name=name)(x)[0]
 
     def _embedding(self, name: str) -> nn.Module:

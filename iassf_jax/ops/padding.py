@@ -1,8 +1,11 @@
 """Reflect padding of any width, padding to a multiple, and the exact inverse crop."""
 
+import functools
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -32,10 +35,9 @@ def reflect_pad(x: Float[Array, "b h w c"], pads: Pads) -> Float[Array, "b H W c
         InputError: a pad is negative, or `x` does not have four axes.
     """
     check_images(x=x)
-    for axis, (before, after) in zip((1, 2), pads, strict=True):
+    for before, after in pads:
         check_at_least(0, before=before, after=after)
-        x = _reflect_axis(x, before, after, axis)
-    return x
+    return _mirror(x, pads)
 
 
 def pad_to_multiple(
@@ -80,9 +82,39 @@ def pad_border(
     return jnp.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
 
 
-def _reflect_axis(x: Array, before: int, after: int, axis: int) -> Array:
-    # Reversed slices, not a gather: a gather is 0.4 ms faster at 256x256x24 on CPU, but its gradient is a
-    # scatter and 7 ms slower.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _mirror(x: Array, pads: Pads) -> Array:
+    # Gathers, which XLA's CPU compiler makes one loop: half the time of joined slices, and of compiling them.
+    for axis in (2, 1):
+        before, after = pads[axis - 1]
+        if before or after:
+            pixels = np.pad(np.arange(x.shape[axis]), (before, after), mode="reflect")
+            x = jnp.take(x, pixels, axis=axis, mode="clip")
+    return x
+
+
+def _mirror_forward(x: Array, pads: Pads) -> tuple[Array, None]:
+    return _mirror(x, pads), None
+
+
+def _mirror_backward(pads: Pads, _: None, g: Array) -> tuple[Array]:
+    # The transpose of a gather is a scatter, 7 ms slower at 256x256x24 on CPU than that of joined slices.
+    b, h, w, c = g.shape
+    image = jax.ShapeDtypeStruct((b, h - sum(pads[0]), w - sum(pads[1]), c), g.dtype)
+    (gradient,) = jax.linear_transpose(functools.partial(_mirror_by_slices, pads=pads), image)(g)
+    return (gradient,)
+
+
+_mirror.defvjp(_mirror_forward, _mirror_backward)
+
+
+def _mirror_by_slices(x: Array, pads: Pads) -> Array:
+    for axis, (before, after) in zip((1, 2), pads, strict=True):
+        x = _mirror_axis(x, before, after, axis)
+    return x
+
+
+def _mirror_axis(x: Array, before: int, after: int, axis: int) -> Array:
     # Each round mirrors up to the whole image, after which its border is again a mirror of the pattern.
     while before or after:
         length = x.shape[axis]

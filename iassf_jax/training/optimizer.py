@@ -11,30 +11,39 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from iassf_jax.core.errors import ConfigError
+from iassf_jax.training.joining import on_joined
 
 Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
 
 
 def _adamw(rate: Schedule, options: Mapping[str, Any], mask: Any) -> optax.GradientTransformation:
-    return optax.adamw(
-        rate, options["b1"], options["b2"], options["eps"], weight_decay=options["weight_decay"], mask=mask
-    )
+    return optax.chain(on_joined(_adam(options)), *_decay_and_rate(rate, options, mask))
 
 
 def _lion(rate: Schedule, options: Mapping[str, Any], mask: Any) -> optax.GradientTransformation:
-    return optax.lion(rate, options["b1"], options["b2"], weight_decay=options["weight_decay"], mask=mask)
+    direction = on_joined(optax.scale_by_lion(options["b1"], options["b2"]))
+    return optax.chain(direction, *_decay_and_rate(rate, options, mask))
 
 
 def _lamb(rate: Schedule, options: Mapping[str, Any], mask: Any) -> optax.GradientTransformation:
-    return optax.lamb(
-        rate, options["b1"], options["b2"], options["eps"], weight_decay=options["weight_decay"], mask=mask
-    )
+    decay, scale = _decay_and_rate(rate, options, mask)
+    return optax.chain(on_joined(_adam(options)), decay, optax.scale_by_trust_ratio(), scale)
 
 
 def _sgd(rate: Schedule, options: Mapping[str, Any], mask: Any) -> optax.GradientTransformation:
-    return optax.chain(
-        optax.add_decayed_weights(options["weight_decay"], mask), optax.sgd(rate, momentum=options["b1"])
-    )
+    decay, scale = _decay_and_rate(rate, options, mask)
+    return optax.chain(decay, on_joined(optax.trace(options["b1"])), scale)
+
+
+def _adam(options: Mapping[str, Any]) -> optax.GradientTransformation:
+    return optax.scale_by_adam(options["b1"], options["b2"], options["eps"])
+
+
+def _decay_and_rate(
+    rate: Schedule, options: Mapping[str, Any], mask: Any
+) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+    decay = optax.add_decayed_weights(options["weight_decay"], mask)
+    return decay, optax.scale_by_learning_rate(rate)
 
 
 def _muon(rate: Schedule, options: Mapping[str, Any], mask: Any) -> optax.GradientTransformation:
@@ -90,7 +99,8 @@ def make_schedule(options: Mapping[str, Any], *, steps: int) -> Schedule:
         progress = jnp.clip(held.astype(jnp.float32) / span, 0.0, 1.0)
         cosine = final + (first - final) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
         rising = first * (done + 1).astype(jnp.float32) / (warmup + 1)
-        return jnp.where(done < warmup, rising, cosine)
+        # A branch, which XLA computes once, and not again in the loop of each of hundreds of parameters.
+        return lax.cond(done < warmup, lambda: rising, lambda: cosine)
 
     return schedule
 
@@ -117,7 +127,7 @@ def make_optimizer(options: Mapping[str, Any], *, steps: int) -> optax.GradientT
         }
         optimizer = optax.partition(parts, lambda params: _labels(params, groups))
     if options["clip_norm"] is not None:
-        optimizer = optax.chain(optax.clip_by_global_norm(options["clip_norm"]), optimizer)
+        optimizer = optax.chain(on_joined(optax.clip_by_global_norm(options["clip_norm"])), optimizer)
     if any(factor == 0 for _, factor in options["rates"]):
         optimizer = optax.chain(_without_frozen(_groups(options["rates"])), optimizer)
     return _under_standard_promotion(optimizer)

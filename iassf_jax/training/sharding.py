@@ -22,7 +22,7 @@ from iassf_jax.core.errors import ConfigError
 
 AXES = ("data", "model")
 PLACEMENTS = ("replicated", "data", "model", "data+model")
-_SMALL = 2**11  # elements; splitting less costs more in communication than it saves in memory
+SMALL = 2**11  # elements; splitting less costs more in communication than it saves in memory
 
 Rules = Sequence[tuple[re.Pattern[str], str]]
 
@@ -165,7 +165,7 @@ def _placement(path: str, shape: tuple[int, ...], rules: Rules) -> str | None:
 def _spec(shape: tuple[int, ...], placement: str, mesh: Mesh) -> PartitionSpec:
     """Return which side is split over which axis; sides that do not divide stay whole."""
     axes: list[str | None] = [None] * len(shape)
-    if int(np.prod(shape)) < _SMALL:
+    if int(np.prod(shape)) < SMALL:
         return PartitionSpec()
     if "model" in placement and shape[-1] % mesh.shape["model"] == 0:
         axes[-1] = "model"

@@ -14,6 +14,7 @@ from iassf_jax.core.rng import stream_key
 from iassf_jax.metrics import MeanRecord
 from iassf_jax.training import loss_scale as scaling
 from iassf_jax.training.gradients import accumulated_gradients
+from iassf_jax.training.joining import joint_norm
 from iassf_jax.training.state import TrainState
 from iassf_jax.training.task import Task
 
@@ -66,7 +67,7 @@ def make_train_step(
             parts=accumulate,
             scale=scale,
         )
-        grad_norm = optax.tree.norm(grads)
+        grad_norm = joint_norm(grads)
         finite = jnp.isfinite(losses["total"]) & jnp.isfinite(grad_norm)
         new_state, finite = _update(optimizer, state, grads, finite, ema_decay=ema_decay)
         count = batch["mask"].sum()

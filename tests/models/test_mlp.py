@@ -1,8 +1,9 @@
-"""The perceptron whose hidden layer is not kept, against its formula."""
+"""The perceptron, its hidden layer kept or computed anew, against its formula."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from iassf_jax.models.layers.mlp import Mlp
 
@@ -24,11 +25,12 @@ def _case(rng, side):
     return moved, x
 
 
-def test_values_and_gradients_are_the_formulas(rng):
+@pytest.mark.parametrize("remat", [False, True])
+def test_values_and_gradients_are_the_formulas(remat, rng):
     parameters, x = _case(rng, 5)
 
     def ours(parameters, x):
-        return Mlp(RATIO).apply({"params": parameters}, x)
+        return Mlp(RATIO, remat=remat).apply({"params": parameters}, x)
 
     expected, expected_pull = jax.vjp(_textbook, parameters, x)
     found, pull = jax.vjp(jax.jit(ours), parameters, x)
@@ -50,5 +52,5 @@ def test_a_chain_of_them_is_differentiated_in_less_memory(rng):
         compiled = jax.jit(jax.grad(loss)).lower(parameters, x).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
-    ours = temporaries(lambda parameters, x: Mlp(RATIO).apply({"params": parameters}, x))
+    ours = temporaries(lambda parameters, x: Mlp(RATIO, remat=True).apply({"params": parameters}, x))
     assert ours < 0.6 * temporaries(_textbook)

@@ -1,11 +1,12 @@
-"""Blocks that are computed anew in the backward pass."""
+"""Blocks that are traced once for all their equals, and computed anew in the backward pass."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 
-from iassf_jax.models.layers.recomputing import recomputed
+from iassf_jax.models.layers.recomputing import repeated
 
 
 class Widening(nn.Module):
@@ -44,7 +45,7 @@ def test_the_same_parameters_results_and_gradients_in_less_memory(rng):
         jnp.asarray(rng.normal(size=(2, 4096, 8)), jnp.float32),
         jnp.asarray(rng.normal(size=(2, 8)), jnp.float32),
     )
-    plain, leaner = Stack(Widening), Stack(recomputed(Widening))
+    plain, leaner = Stack(Widening), Stack(repeated(Widening, remat=True))
     variables = plain.init(jax.random.key(0), *inputs)
     assert jax.tree.all(jax.tree.map(np.array_equal, variables, leaner.init(jax.random.key(0), *inputs)))
     (expected, memory), (result, less_memory) = (
@@ -55,12 +56,30 @@ def test_the_same_parameters_results_and_gradients_in_less_memory(rng):
     assert less_memory < 0.5 * memory
 
 
-def test_under_vmap_the_gradients_stay(rng):
+@pytest.mark.parametrize("remat", [False, True])
+def test_under_vmap_the_gradients_stay(remat, rng):
     inputs = jnp.asarray(rng.normal(size=(3, 2, 5, 4)), jnp.float32), jnp.zeros((3, 2, 4))
-    plain, leaner = Stack(Widening), Stack(recomputed(Widening))
+    plain, leaner = Stack(Widening), Stack(repeated(Widening, remat=remat))
     variables = plain.init(jax.random.key(1), inputs[0][0], inputs[1][0])
 
     def gradient(model):
         return jax.vmap(jax.grad(lambda x, shift: model.apply(variables, x, shift).sum()))(*inputs)
 
     np.testing.assert_allclose(gradient(leaner), gradient(plain), atol=1e-5)
+
+
+def test_equal_blocks_are_traced_once(rng):
+    traced = []
+
+    class Counting(Widening):
+        @nn.compact
+        def __call__(self, x, shift):
+            traced.append(self.factor)
+            return Widening.__call__(self, x, shift)
+
+    inputs = jnp.asarray(rng.normal(size=(2, 5, 4)), jnp.float32), jnp.zeros((2, 4))
+    variables = Stack(Widening).init(jax.random.key(2), *inputs)
+    for count, block in ((1, repeated(Counting, remat=False)), (6, Counting)):
+        traced.clear()
+        jax.jit(jax.grad(lambda v, block=block: Stack(block).apply(v, *inputs).sum())).lower(variables)
+        assert len(traced) == count

@@ -94,11 +94,12 @@ def test_parameters_moments_and_averages_are_split_alike(make_wide, silent, tmp_
         *optax.tree.get_all_with_path(state.opt_state, "mu"),
         *optax.tree.get_all_with_path(state.opt_state, "nu"),
     ]
-    for tree in (state.params, *(tree for _, tree in moments), state.ema):
+    for tree in (state.params, *(joined.large for _, joined in moments), state.ema):
         kernel = tree["first"]["kernel"]
         assert kernel.sharding.spec == P(None, None, None, "data")
         assert kernel.addressable_shards[0].data.shape == (3, 3, 4, 16)
-        assert tree["first"]["bias"].sharding.is_fully_replicated
+    small = [state.params["first"]["bias"], *(joined.small for _, joined in moments)]
+    assert all(array.sharding.is_fully_replicated for array in small)
 
 
 @pytest.mark.parametrize("examples, devices", [(8, 8), (12, 6), (7, 7), (1, 1), (None, 8)])

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from iassf_jax.core.errors import ConfigError
 from iassf_jax.models.layers.initializers import torch_conv, torch_dense, torch_uniform
-from iassf_jax.models.layers.recomputing import maybe_remat
+from iassf_jax.models.layers.recomputing import repeated
 from iassf_jax.ops.depthwise import depthwise_conv
 from iassf_jax.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 
@@ -167,7 +167,7 @@ class RestormerBlock(nn.Module):
 
 def restormer_block(heads: int, options: RestormerOptions, *, name: str) -> nn.Module:
     """Return a block that is recomputed in the backward pass if the options say so; same parameters."""
-    return maybe_remat(RestormerBlock, options.remat)(heads, options, name=name)
+    return repeated(RestormerBlock, remat=options.remat)(heads, options, name=name)
 
 
 class RestormerStack(nn.Module):

@@ -18,7 +18,7 @@ from iassf_jax.models.layers.initializers import (
 from iassf_jax.models.layers.mlp import Mlp
 from iassf_jax.models.layers.norms import RescaledLayerNorm
 from iassf_jax.models.layers.projection import Projection, compose, project
-from iassf_jax.models.layers.recomputing import maybe_remat
+from iassf_jax.models.layers.recomputing import repeated
 from iassf_jax.ops.depthwise import depthwise_conv
 from iassf_jax.ops.padding import reflect_pad, spatial_size
 from iassf_jax.ops.windows import window_merge, window_partition
@@ -154,6 +154,7 @@ class MainBlock(nn.Module):
     window: int
     gain: float
     dtype: Any
+    remat_mlp: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -165,7 +166,7 @@ class MainBlock(nn.Module):
             x = x + unit(normed) * rescale + rebias
         else:
             x = x + unit(x)
-        return x + Mlp(self.mlp_ratio, self.gain, self.dtype, name="mlp")(x)
+        return x + Mlp(self.mlp_ratio, self.gain, self.dtype, self.remat_mlp, name="mlp")(x)
 
 
 class MainLayer(nn.Module):
@@ -181,16 +182,17 @@ class MainLayer(nn.Module):
     window: int
     gain: float
     dtype: Any
-    remat: bool = False
+    remat: bool = False  # recompute the blocks in the backward pass
+    remat_mlp: bool = False  # recompute the hidden layers of their MLPs only
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> tuple[Float[Array, "b h w c"], list[Array]]:
         blocks = []
         for index, attends in enumerate(attention_blocks(self.depth, self.attn_ratio)):
-            shift = self.window // 2 if index % 2 else 0
-            x = maybe_remat(MainBlock, self.remat)(
+            shift = self.window // 2 if attends and index % 2 else 0
+            x = repeated(MainBlock, remat=self.remat)(
                 self.heads, self.mlp_ratio, attends, shift, self.window, self.gain, self.dtype,
-                name=f"blocks_{index}",
+                self.remat_mlp, name=f"blocks_{index}",
             )(x)  # fmt: skip
             blocks.append(x)
         return x, blocks

@@ -8,7 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from iassf_jax.models.layers.initializers import torch_uniform
-from iassf_jax.models.layers.recomputing import maybe_remat
+from iassf_jax.models.layers.recomputing import repeated
 from iassf_jax.models.layers.restormer import GDFN, LayerNorm
 from iassf_jax.models.lure.attention import TextGuidedAttention, pointwise
 from iassf_jax.ops import box_mean, depthwise_conv
@@ -111,9 +111,9 @@ class BottleNeck(nn.Module):
 
 def tga_block(options: BlockOptions, *, name: str) -> nn.Module:
     """Return a block that is recomputed in the backward pass if the options say so; same parameters."""
-    return maybe_remat(TGABlock, options.remat)(options, name=name)
+    return repeated(TGABlock, remat=options.remat)(options, name=name)
 
 
 def bottleneck(features: int, options: BlockOptions, *, name: str) -> nn.Module:
     """Return a bottleneck that is recomputed in the backward pass if the options say so; same parameters."""
-    return maybe_remat(BottleNeck, options.remat)(features, options, name=name)
+    return repeated(BottleNeck, remat=options.remat)(features, options, name=name)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from iassf_jax.models.layers.recomputing import maybe_remat
+from iassf_jax.models.layers.recomputing import repeated
 from iassf_jax.models.layers.restormer import GDFN, LayerNorm
 from iassf_jax.models.lure.attention import ChannelCrossAttention, WindowCrossAttention, pointwise
 from iassf_jax.models.lure.blocks import BlockOptions
@@ -69,7 +69,7 @@ class Fusion(nn.Module):
 
     def _learned(self, level: int, visible: Map, infrared: Map) -> Map:
         c, dtype, number = visible.shape[-1], self.options.dtype, level + 1
-        block = maybe_remat(FusionBlock, self.options.remat)
+        block = repeated(FusionBlock, remat=self.options.remat)
         for index in range(1, self.blocks[level] + 1):
             visible, infrared = block(
                 self.attention, self.reverse_softmax, self.options, name=f"level_{number}_block_{index}"
