@@ -154,7 +154,6 @@ class MainBlock(nn.Module):
     window: int
     gain: float
     dtype: Any
-    remat_mlp: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -166,7 +165,7 @@ class MainBlock(nn.Module):
             x = x + unit(normed) * rescale + rebias
         else:
             x = x + unit(x)
-        return x + Mlp(self.mlp_ratio, self.gain, self.dtype, self.remat_mlp, name="mlp")(x)
+        return x + Mlp(self.mlp_ratio, self.gain, self.dtype, name="mlp")(x)
 
 
 class MainLayer(nn.Module):
@@ -182,8 +181,7 @@ class MainLayer(nn.Module):
     window: int
     gain: float
     dtype: Any
-    remat: bool = False  # recompute the blocks in the backward pass
-    remat_mlp: bool = False  # recompute the hidden layers of their MLPs only
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> tuple[Float[Array, "b h w c"], list[Array]]:
@@ -192,7 +190,7 @@ class MainLayer(nn.Module):
             shift = self.window // 2 if attends and index % 2 else 0
             x = repeated(MainBlock, remat=self.remat)(
                 self.heads, self.mlp_ratio, attends, shift, self.window, self.gain, self.dtype,
-                self.remat_mlp, name=f"blocks_{index}",
+                name=f"blocks_{index}",
             )(x)  # fmt: skip
             blocks.append(x)
         return x, blocks
