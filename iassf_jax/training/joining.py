@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from iassf_jax.training.sharding import SMALL
+from iassf_jax.training.sharding import is_small
 
 _NONE = optax.MaskedNode()  # optax's mark for no array; checkpoints leave it out
 
 
 class Joined(NamedTuple):
-    """A tree whose arrays of less than `SMALL` elements are joined; larger ones can be split over devices."""
+    """A tree with its small arrays joined; the larger ones can still be split over devices."""
 
     small: Float[Array, " n"] | optax.MaskedNode  # one after the other, in the order of the tree
     large: Any  # the tree with `optax.MaskedNode()` in their place
@@ -27,8 +27,8 @@ class Joined(NamedTuple):
 def join(tree: Any) -> Joined:
     """Return the tree's arrays, which have one type, with the small ones joined."""
     leaves, structure = jax.tree.flatten(tree)
-    small = [jnp.ravel(leaf) for leaf in leaves if _is_small(leaf)]
-    large = jax.tree.unflatten(structure, [_NONE if _is_small(leaf) else leaf for leaf in leaves])
+    small = [jnp.ravel(leaf) for leaf in leaves if is_small(leaf.shape)]
+    large = jax.tree.unflatten(structure, [_NONE if is_small(leaf.shape) else leaf for leaf in leaves])
     return Joined(jnp.concatenate(small) if small else _NONE, large)
 
 
@@ -38,7 +38,7 @@ def separate(joined: Joined, like: Any) -> Any:
     small: Any = joined.small
     large, start, separated = iter(jax.tree.leaves(joined.large)), 0, []
     for leaf in leaves:
-        if not _is_small(leaf):
+        if not is_small(leaf.shape):
             separated.append(next(large))
             continue
         end = start + math.prod(leaf.shape)
@@ -67,7 +67,3 @@ def on_joined(inner: optax.GradientTransformation) -> optax.GradientTransformati
 def joint_norm(tree: Any) -> Float[Array, ""]:
     """Return the norm of all numbers of a tree."""
     return optax.tree.norm(join(tree))
-
-
-def _is_small(leaf: Any) -> bool:
-    return math.prod(leaf.shape) < SMALL

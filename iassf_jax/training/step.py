@@ -56,6 +56,7 @@ def make_train_step(
     def step(
         state: TrainState, batch: Batch, alpha: Float[Array, ""], seed: Int[Array, ""]
     ) -> tuple[TrainState, Records, Bool[Array, ""]]:
+        """Train on one batch, as `make_train_step` tells."""
         key = stream_key(seed, "augment", state.step)
         images = to_float(augment(key, batch, **augment_options))
         images, drawn = task.prepare(stream_key(seed, "haze", state.step), images)

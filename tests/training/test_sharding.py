@@ -98,8 +98,9 @@ def test_parameters_moments_and_averages_are_split_alike(make_wide, silent, tmp_
         kernel = tree["first"]["kernel"]
         assert kernel.sharding.spec == P(None, None, None, "data")
         assert kernel.addressable_shards[0].data.shape == (3, 3, 4, 16)
-    small = [state.params["first"]["bias"], *(joined.small for _, joined in moments)]
-    assert all(array.sharding.is_fully_replicated for array in small)
+    biases = [tree["first"]["bias"] for tree in (state.params, state.ema)]
+    for array in (*biases, *(joined.small for _, joined in moments)):
+        assert array.sharding.is_fully_replicated
 
 
 @pytest.mark.parametrize("examples, devices", [(8, 8), (12, 6), (7, 7), (1, 1), (None, 8)])
