@@ -138,6 +138,7 @@ def lite_model() -> ConfigDict:
     model.visible_detail = 1.0  # factor on the restored image's detail of those levels
     model.infrared_detail = 1.0  # factor on the infrared image's detail of those levels
     model.complement = 0.0  # share of the darker source's luma that is added to the brighter
+    model.faint_infrared = 0.0  # root mean square of infrared detail up to which these apply; 0: always
     model.dtype = "float32"
     model.remat = False
     return model

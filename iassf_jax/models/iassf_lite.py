@@ -5,7 +5,7 @@ restores a reduced copy, the gains and offsets between that copy before and afte
 (the fast guided filter of He and Sun, 2015), and enlarged they restore the full image with all its detail.
 What the fused image should be is known at full size, pixel by pixel: the larger of restored and infrared, at
 which the loss aims. A fusion network on the reduced image only took it away from there, as
-benchmarks/experiments.md shows, so there is none; four fields say what is added to the maximum, see
+benchmarks/experiments.md shows, so there is none; five fields say what is added to the maximum, see
 `detail_fusion.fuse`. Where the haze of the whole image follows a law of a few numbers, as that of the paper's
 test set does, `haze_laws` puts the law's exact inverse in place of the windows' gains.
 """
@@ -49,6 +49,7 @@ class IassfLite(nn.Module):
     visible_detail: float = 1.0  # factor on the restored image's detail of those levels
     infrared_detail: float = 1.0  # factor on the infrared image's detail of those levels
     complement: float = 0.0  # share of the luma of the darker of restored and infrared added to the brighter
+    faint_infrared: float = 0.0  # infrared detail up to which the last three apply, see `fuse`; 0: always
     dtype: str = "float32"  # of the computation; parameters, norms, softmax and density stay float32
     remat: bool = False
 
@@ -121,6 +122,7 @@ class IassfLite(nn.Module):
             visible_detail=self.visible_detail,
             infrared_detail=self.infrared_detail,
             complement=self.complement,
+            faint_infrared=self.faint_infrared,
         )
 
     def _dehaze_network(self) -> nn.Module:

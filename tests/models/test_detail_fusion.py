@@ -5,9 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from iassf_jax.models import detail_fusion
+from iassf_jax.ops import laplacian_pyramid
 
 fuse = jax.jit(
-    detail_fusion.fuse, static_argnames=("detail_levels", "visible_detail", "infrared_detail", "complement")
+    detail_fusion.fuse,
+    static_argnames=(
+        "detail_levels",
+        "visible_detail",
+        "infrared_detail",
+        "complement",
+        "faint_infrared",
+    ),
 )
 
 
@@ -63,3 +71,32 @@ def test_one_channel_is_three_equal_ones_and_jit_is_eager(rng):
     one = fuse(a, b, **options)
     np.testing.assert_allclose(one, fuse(a, jnp.repeat(b, 3, axis=-1), **options), atol=1e-6)
     np.testing.assert_allclose(one, detail_fusion.fuse(a, b, **options), atol=1e-5)
+
+
+def test_factors_and_complement_fade_as_infrared_detail_grows(rng):
+    """In full up to the limit, by half in the middle, not at all from twice the limit on; for each image."""
+    visible = jnp.asarray(rng.uniform(size=(1, 24, 32, 3)), jnp.float32)
+    pattern = jnp.asarray(rng.uniform(-0.5, 0.5, size=(1, 24, 32, 1)), jnp.float32)
+    finest, _ = laplacian_pyramid(pattern, 1)
+    strength = float(jnp.sqrt(jnp.square(finest).mean()))
+    added = {"detail_levels": 2, "visible_detail": 1.3, "infrared_detail": 1.6, "complement": 0.2}
+    half = {"detail_levels": 2, "visible_detail": 1.15, "infrared_detail": 1.3, "complement": 0.1}
+    for limit, options in ((1.01, added), (1 / 1.5, half), (0.49, {"detail_levels": 2})):
+        fused = fuse(visible, pattern, faint_infrared=limit * strength, **added)
+        np.testing.assert_allclose(fused, fuse(visible, pattern, **options), atol=1e-5)
+    pair = jnp.concatenate([pattern, 0.1 * pattern]), jnp.concatenate([visible, visible])
+    both = fuse(pair[1], pair[0], faint_infrared=0.49 * strength, **added)
+    np.testing.assert_allclose(both[:1], fuse(visible, pattern, detail_levels=2), atol=1e-5)
+    np.testing.assert_allclose(both[1:], fuse(visible, 0.1 * pattern, **added), atol=1e-5)
+
+
+def test_the_gradient_of_the_fading_is_finite_for_flat_infrared():
+    flat = jnp.full((1, 16, 16, 1), 0.3)
+    visible = jnp.full((1, 16, 16, 3), 0.5)
+
+    def total(infrared):
+        return detail_fusion.fuse(
+            visible, infrared, detail_levels=1, complement=0.2, faint_infrared=0.01
+        ).sum()
+
+    assert bool(jnp.isfinite(jax.grad(total)(flat)).all())
