@@ -72,8 +72,9 @@ class DehazeNetwork(nn.Module):
         self.patch_embed = Projection(nn.Conv2d(c0, c0, 3, padding=1, padding_mode="reflect"))
         self.skip0, self.skip1, self.skip2 = (nn.Conv2d(c, c, 1) for c in (c0, c0, c1))
         layers = zip(embed_dims, depths, num_heads, attn_ratios, mlp_ratios, strict=True)
-        for number, layer in enumerate(layers, start=1):
-            self.add_module(f"layer{number}", MainLayer(*layer))
+        self.layer1, self.layer2, self.layer3, self.layer4, self.layer5 = (
+            MainLayer(*layer) for layer in layers
+        )
         self.patch_merge1 = Projection(nn.Conv2d(c0, c1, 2, stride=2))
         self.patch_merge2 = Projection(nn.Conv2d(c1, c2, 2, stride=2))
         self.patch_split1 = Projection(nn.Sequential(nn.Conv2d(c2, 4 * c1, 1), nn.PixelShuffle(2)))
