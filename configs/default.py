@@ -111,7 +111,7 @@ def released_model() -> ConfigDict:
     model.window = 8  # side of an attention window, pixels
     model.ablation = "none"  # what is taken away, see models/ablations.py
     model.dtype = "float32"  # of the computation: "float32", "bfloat16" or "float16"
-    model.remat = False  # recompute large blocks in the backward pass: less memory, 15 % more time
+    model.remat = False  # recompute large blocks in the backward pass: less memory, a little more time
     return model
 
 

@@ -59,7 +59,7 @@ class IassfReleased(nn.Module):
     window: int = 8  # side of an attention window, pixels
     ablation: str = "none"  # what is taken away, see models/ablations.py
     dtype: str = "float32"  # of the computation; parameters, norms, softmax and density stay float32
-    remat: bool = False  # recompute large blocks in the backward pass: less memory, 15 % more time
+    remat: bool = False  # recompute large blocks in the backward pass: less memory, a little more time
 
     def __post_init__(self):
         check_dtype(self.dtype)

@@ -84,8 +84,10 @@ def test_factors_and_complement_fade_as_infrared_detail_grows(rng):
     for limit, options in ((1.01, added), (1 / 1.5, half), (0.49, {"detail_levels": 2})):
         fused = fuse(visible, pattern, faint_infrared=limit * strength, **added)
         np.testing.assert_allclose(fused, fuse(visible, pattern, **options), atol=1e-5)
-    pair = jnp.concatenate([pattern, 0.1 * pattern]), jnp.concatenate([visible, visible])
-    both = fuse(pair[1], pair[0], faint_infrared=0.49 * strength, **added)
+    strong_and_faint = jnp.concatenate([pattern, 0.1 * pattern])
+    both = fuse(
+        jnp.concatenate([visible, visible]), strong_and_faint, faint_infrared=0.49 * strength, **added
+    )
     np.testing.assert_allclose(both[:1], fuse(visible, pattern, detail_levels=2), atol=1e-5)
     np.testing.assert_allclose(both[1:], fuse(visible, 0.1 * pattern, **added), atol=1e-5)
 
