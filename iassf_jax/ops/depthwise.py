@@ -147,12 +147,11 @@ def _tap_sums_by_rows(padded: Array, g: Array) -> Array:
     tap_rows, tap_columns = padded.shape[1] - h + 1, padded.shape[2] - w + 1
     image_rows, g_rows = padded.reshape(b, padded.shape[1], -1), g.reshape(b, h, w * c)
 
-    def add_row(totals: tuple[Array, ...], index: Array) -> tuple[tuple[Array, ...], None]:
+    def add_row(index: Array, totals: tuple[Array, ...]) -> tuple[Array, ...]:
         start = (index // h, index % h, 0)
         seen = lax.dynamic_slice(image_rows, start, (1, tap_rows, image_rows.shape[2]))[0]
         row = lax.dynamic_slice(g_rows, start, (1, 1, w * c))[0]
-        return tuple(total + seen[:, j * c : (j + w) * c] * row for j, total in enumerate(totals)), None
+        return tuple(total + seen[:, j * c : (j + w) * c] * row for j, total in enumerate(totals))
 
-    totals, _ = lax.scan(add_row, (jnp.zeros((tap_rows, w * c), g.dtype),) * tap_columns, jnp.arange(b * h))
-    sums = [jnp.sum(total.reshape(tap_rows, w, c), axis=1) for total in totals]
-    return jnp.stack(sums, axis=1).reshape(-1, c)
+    totals = lax.fori_loop(0, b * h, add_row, (jnp.zeros((tap_rows, w * c), g.dtype),) * tap_columns)
+    return jnp.sum(jnp.stack(totals, axis=1).reshape(-1, w, c), axis=1)

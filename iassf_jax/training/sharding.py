@@ -3,7 +3,7 @@
 The same program runs on one device and on many hosts: `jax.jit` splits the work along the shardings of its
 arguments. A rule is text "PATTERN=PLACEMENT". The first rule whose regular expression is found in an array's
 path ("params/dehaze/conv24_3/kernel"; averages end like their parameter, and so do moments, but for those of
-arrays under 2048 elements, which are joined, see `joining`) places it:
+arrays under 65,536 elements, which are joined, see `joining`) places it:
 
     replicated   a copy on every device
     data         split over the axis `data` along its longest side that divides (FSDP)
@@ -107,11 +107,6 @@ def state_shardings(abstract_state: Any, mesh: Mesh, rules: Rules) -> Any:
     return jax.tree.unflatten(structure, shardings)
 
 
-def is_small(shape: tuple[int, ...]) -> bool:
-    """Tell whether an array of this shape stays whole under every rule."""
-    return math.prod(shape) < _SMALL
-
-
 def replicated(mesh: Mesh) -> NamedSharding:
     """Return the sharding of what every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
@@ -172,7 +167,7 @@ def _placement(path: str, shape: tuple[int, ...], rules: Rules) -> str | None:
 def _spec(shape: tuple[int, ...], placement: str, mesh: Mesh) -> PartitionSpec:
     """Return which side is split over which axis; sides that do not divide stay whole."""
     axes: list[str | None] = [None] * len(shape)
-    if is_small(shape):
+    if math.prod(shape) < _SMALL:
         return PartitionSpec()
     if "model" in placement and shape[-1] % mesh.shape["model"] == 0:
         axes[-1] = "model"

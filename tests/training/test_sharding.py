@@ -88,7 +88,7 @@ def test_a_checkpoint_of_eight_devices_goes_on_with_one_and_with_two_by_four(
 
 
 def test_parameters_moments_and_averages_are_split_alike(make_wide, silent, tmp_path):
-    config = make_wide("mesh.data=4", FSDP, "steps=1", "ema_decay=0.9")
+    config = make_wide("mesh.data=4", FSDP, "steps=1", "ema_decay=0.9", "model.width=2048")
     state = run_training(config, tmp_path, console=silent).state
     moments = [
         *optax.tree.get_all_with_path(state.opt_state, "mu"),
@@ -97,7 +97,7 @@ def test_parameters_moments_and_averages_are_split_alike(make_wide, silent, tmp_
     for tree in (state.params, *(joined.large for _, joined in moments), state.ema):
         kernel = tree["first"]["kernel"]
         assert kernel.sharding.spec == P(None, None, None, "data")
-        assert kernel.addressable_shards[0].data.shape == (3, 3, 4, 16)
+        assert kernel.addressable_shards[0].data.shape == (3, 3, 4, 512)
     biases = [tree["first"]["bias"] for tree in (state.params, state.ema)]
     for array in (*biases, *(joined.small for _, joined in moments)):
         assert array.sharding.is_fully_replicated
