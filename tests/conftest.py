@@ -1,7 +1,6 @@
 """Makes JAX loud in tests: strict dtype promotion, no silent rank promotion, eight simulated devices.
 
-Tests compile hundreds of small programs and run each once or twice, so they are compiled with little
-optimisation, which halves the time of the suite; the parity tests compile as users do.
+Programs are compiled quickly (`tests/compiling.py`), those of the parity tests as users compile them.
 
 They run on the CPU. On a GPU, `IASSF_TEST_PLATFORM=cuda JAX_DEFAULT_MATMUL_PRECISION=highest pytest tests/ops
 tests/models` compares the same numbers there.
@@ -10,15 +9,10 @@ tests/models` compares the same numbers there.
 import os
 from pathlib import Path
 
+from tests.compiling import xla_flags
+
 os.environ["JAX_PLATFORMS"] = os.environ.get("IASSF_TEST_PLATFORM", "cpu")
-os.environ["XLA_FLAGS"] = " ".join(
-    (
-        "--xla_backend_optimization_level=0",
-        "--xla_llvm_disable_expensive_passes=true",
-        "--xla_force_host_platform_device_count=8",
-        os.environ.get("XLA_FLAGS", ""),
-    )
-)
+os.environ["XLA_FLAGS"] = f"{xla_flags(devices=8)} {os.environ.get('XLA_FLAGS', '')}"
 
 import jax
 import jaxtyping

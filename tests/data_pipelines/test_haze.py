@@ -15,12 +15,9 @@ from data_pipelines.haze.scattering import airlight_level
 
 HEIGHT, WIDTH = 18, 24
 # The options that shape the program; everything else is traced.
-# Compiling takes longer than running once: the compiler is told to leave out what takes it long.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 made = jax.jit(
     synthesize_with_parameters,
     static_argnames=("params", "pseudo_depth", "frame"),
-    compiler_options=QUICK,
 )
 
 

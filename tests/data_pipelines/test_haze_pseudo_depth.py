@@ -8,7 +8,6 @@ import pytest
 from data_pipelines.haze.frames import place
 from data_pipelines.haze.pseudo_depth import KINDS, invent_depth
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 COUNT, HEIGHT, WIDTH = 16, 24, 32
 
 
@@ -21,7 +20,7 @@ def _position(kind, clear=None, seed=0):
         depth = invent_depth(keys, clear, place(keys, (HEIGHT, WIDTH), size=None), kind=kind)
         return depth.position, depth.metres(1000.0), depth.metres(80.0)
 
-    return [np.asarray(x)[..., 0] for x in jax.jit(make, compiler_options=QUICK)(keys, clear)]
+    return [np.asarray(x)[..., 0] for x in jax.jit(make)(keys, clear)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,9 +15,10 @@ from iassf_jax.checkpoints import import_torch
 from iassf_jax.checkpoints.released_names import to_released
 from iassf_jax.checkpoints.torch_import import import_with_report
 from iassf_jax.losses import iassf_loss
+from iassf_jax.training.joining import on_joined
+from tests.compiling import AS_USERS_DO
 
 SLOW = pytest.mark.slow
-AS_USERS_DO = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 
 
 @functools.cache
@@ -110,8 +111,8 @@ def test_statistics_of_a_whole_image(shared):
         assert error.max() < 5e-2 and error.mean() < 5e-3
 
 
-@pytest.fixture(scope="module")
-def training(shared):
+@functools.cache
+def training(shared: Path):
     """Losses, gradients and three AdamW steps as the released code makes them, density as recorded."""
     arrays = np.load(shared / "parity" / "train_smallA_batch2_64x64.npz")
     model, params, _ = network(shared / "parity" / "state_smallA.npz")
@@ -123,7 +124,7 @@ def training(shared):
         losses = iassf_loss(outputs, batch, alpha=2.0, signed=True)
         return losses["total"], losses
 
-    optimizer = optax.adamw(2e-4, weight_decay=0.01)
+    optimizer = on_joined(optax.adamw(2e-4, weight_decay=0.01))
 
     @jax.jit  # compiled like the other tests: with all optimisation it takes three times as long
     def step(params, opt_state, haze):
@@ -141,8 +142,15 @@ def training(shared):
     return arrays, history
 
 
-def test_losses_over_three_steps(training, shared):
-    _, history = training
+def test_three_steps_of_training(shared):
+    """One test for all that they show, so that only one process of a parallel run compiles them."""
+    check_losses(shared)
+    check_gradients_of_the_first_step(shared)
+    check_parameters_after_the_first_step(shared)
+
+
+def check_losses(shared):
+    _, history = training(shared)
     record = json.loads((shared / "parity" / "train.json").read_text())["smallA"]
     key = next(k for k in record if k.startswith("losses_before_step"))
     for number, (expected, (_, losses, _)) in enumerate(zip(record[key], history, strict=True)):
@@ -150,8 +158,8 @@ def test_losses_over_three_steps(training, shared):
         np.testing.assert_allclose(got, expected, rtol=1e-5 if number == 0 else 2e-4)
 
 
-def test_gradients_of_the_first_step(training, shared):
-    arrays, history = training
+def check_gradients_of_the_first_step(shared):
+    arrays, history = training(shared)
     named = released_names(history[0][2])
     norms = json.loads((shared / "parity" / "train.json").read_text())["smallA"]["grad_norm"]
     for name, norm in norms.items():
@@ -164,8 +172,8 @@ def test_gradients_of_the_first_step(training, shared):
         assert np.linalg.norm(got - expected) <= 2e-4 * np.linalg.norm(expected), name
 
 
-def test_parameters_after_the_first_step(training):
-    arrays, history = training
+def check_parameters_after_the_first_step(shared):
+    arrays, history = training(shared)
     named = released_names(history[0][0])
     prefix = "paramnorm_after_step1/"
     names = [n.removeprefix(prefix) for n in arrays.files if n.startswith(prefix)]

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.compiling import xla_flags
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -25,8 +27,7 @@ def run_processes(
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-        f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": xla_flags(devices=devices),
         "IASSF_COORDINATOR": f"127.0.0.1:{port}",
         "IASSF_NUM_PROCESSES": str(count),
     }
