@@ -20,9 +20,13 @@ def parameters(config, workdir, silent, **options):
     return jax.tree.leaves(run_training(config, workdir, console=silent, **options).state.params)
 
 
-def assert_same(found, expected):
+def assert_same(found, expected, rtol=0.0):
     for array, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(array, other)
+        np.testing.assert_allclose(array, other, rtol=rtol)
+
+
+# With resident data the step is another program, in which the compiler may round a number in another way.
+OTHER_PROGRAM = 1e-5
 
 
 def test_folder_set_and_resident_set_train_the_same_network(make_config, sets, silent, tmp_path):
@@ -30,7 +34,7 @@ def test_folder_set_and_resident_set_train_the_same_network(make_config, sets, s
     stored = ("data.train=mine:train", "data.val=", f"data.data_dir={sets}")
     assert_same(parameters(make_config(*stored), tmp_path / "set", silent), expected)
     resident = make_config(*stored, "data.resident=true")
-    assert_same(parameters(resident, tmp_path / "resident", silent), expected)
+    assert_same(parameters(resident, tmp_path / "resident", silent), expected, rtol=OTHER_PROGRAM)
 
 
 def test_a_run_may_go_on_with_resident_data(make_config, sets, silent, tmp_path):
@@ -39,7 +43,8 @@ def test_a_run_may_go_on_with_resident_data(make_config, sets, silent, tmp_path)
     first = make_config(*options, "steps=2")
     parameters(first, tmp_path / "run", silent)
     rest = make_config(*options, "data.resident=true")
-    assert_same(parameters(rest, tmp_path / "run", silent, allow_changes=True), expected)
+    found = parameters(rest, tmp_path / "run", silent, allow_changes=True)
+    assert_same(found, expected, rtol=OTHER_PROGRAM)
 
 
 def test_validation_and_mixtures_of_sets(make_config, sets, silent, tmp_path):
