@@ -1,8 +1,8 @@
 """The small arrays of a tree as one vector, so that elementwise work on them is one loop instead of hundreds.
 
 Of the 751 arrays of the released network, all but its prompt pools hold an eighth of the numbers. Taken one
-by one, they made half of the loops of a compiled training step, and XLA's CPU compiler takes about 35 ms of
-processor time for a loop, however little it does.
+by one, the 113 of them from 2048 elements up alone add 436 to the 3683 loops of a compiled training step, and
+XLA's CPU compiler takes about 35 ms of processor time for a loop, however little it does.
 """
 
 import math
