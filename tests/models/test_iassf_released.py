@@ -135,7 +135,7 @@ def test_gradient_agrees_with_finite_differences_of_the_reference():
     assert ours == pytest.approx(expected, rel=2e-3)
 
 
-@pytest.mark.parametrize("size", [(16, 16), (17, 31), (70, 85)])
+@pytest.mark.parametrize("size", [(17, 31), (70, 85)])
 def test_other_sizes_are_padded_by_reflection_and_cropped(size):
     model, variables = network()
     h, w = size
@@ -196,11 +196,22 @@ def test_parameter_counts_are_the_released_ones():
     assert count == {"dehaze": 9_184_895 - unused, "fusion": 2_013_681}
 
 
+def initial_values(model, *modules: str):
+    """Initial parameters of these modules of the dehaze network; the others are not compiled."""
+
+    @jax.jit
+    def init(key):
+        dehaze = model.init(key, *images((16, 16)))["params"]["dehaze"]
+        return {name: dehaze[name] for name in modules}
+
+    return init(jax.random.key(0))
+
+
 def test_initial_values_follow_the_released_rules():
     model = models.create(
         "iassf_released", depths=(1, 1, 2, 1, 1), prompt_size=8, fusion_prompt_size=8, num_fusion_blocks=1
     )
-    params = jax.jit(model.init)(jax.random.key(0), *images((16, 16)))["params"]["dehaze"]
+    params = initial_values(model, "layer3", "patch_merge2", "PromptGenerationAndEmbeddingBlock")
     block = params["layer3"]["blocks_1"]
     gain = (8 * 6) ** -0.25
     assert np.std(block["mlp"]["mlp_0"]["kernel"]) == pytest.approx(gain * np.sqrt(2 / (96 + 384)), rel=0.02)

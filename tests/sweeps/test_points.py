@@ -79,13 +79,21 @@ def test_files_that_are_no_sweep_are_refused(tmp_path):
     for name, message in (("empty", "no get_points"), ("broken", "ModuleNotFoundError")):
         with pytest.raises(ConfigError, match=message):
             make_points(tmp_path / f"{name}.py")
-    with pytest.raises(ConfigError, match="one of ablations, alpha, fusion_blocks, population_based, seeds"):
+    packaged = "ablations, alpha, choices, fusion_blocks, population_based, seeds"
+    with pytest.raises(ConfigError, match=f"one of {packaged}"):
         make_points("beta")
 
 
 @pytest.mark.parametrize(
     "name, count",
-    [("alpha", 6), ("fusion_blocks", 4), ("ablations", 7), ("seeds", 3), ("population_based", 4)],
+    [
+        ("alpha", 6),
+        ("fusion_blocks", 4),
+        ("ablations", 7),
+        ("seeds", 3),
+        ("choices", 18),
+        ("population_based", 4),
+    ],
 )
 def test_packaged_sweeps_make_networks(name, count):
     points = make_points(name)

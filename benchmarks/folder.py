@@ -1,0 +1,108 @@
+"""What reading and writing files add to `iassf fuse`: a whole folder against the network alone.
+
+    python -m benchmarks.folder --data D --weights iassf --pairs 200 --output folder.json
+
+D is a folder with hazy/ and IR/ (or GT/, where nothing is hazy); its pairs are taken again and again until
+there are enough. The rival has the same images decoded in memory and throws its results away. Both take turns
+in one process; the median of their ratios is reported.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+
+import jax
+
+from data_pipelines.decode import read_infrared, read_visible
+from iassf_jax.core.allocator import restart_with_huge_pages
+from iassf_jax.inference.folder import fuse_pairs
+from iassf_jax.inference.fuser import Fuser
+from iassf_jax.inference.inputs import prepare_pair
+from iassf_jax.inference.pairs import OutputLayout, Pair, match_pairs
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the comparison from the command line."""
+    args = _arguments(argv)
+    fuser = Fuser.from_pretrained(args.weights)
+    pairs = _pairs(args.data, args.pairs)
+    with tempfile.TemporaryDirectory() as folder:
+        layout = OutputLayout(Path(folder), tuple(filter(None, args.save.split(","))))
+        record = measure(fuser, pairs, layout, args.rounds)
+    record |= {"weights": args.weights, "save": args.save, "pairs": args.pairs}
+    print(json.dumps(record, indent=2))
+    if args.output:
+        args.output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def measure(fuser: Fuser, pairs: Sequence[Pair], layout: OutputLayout, rounds: int) -> dict:
+    """Time the folder and the network alone in turn, after one pair of each size."""
+    turns = {"folder": _whole_folder(fuser, pairs, layout), "network alone": _alone(fuser, pairs)}
+    _alone(fuser, pairs)()  # compiles
+    seconds: dict[str, list[float]] = {name: [] for name in turns}
+    for _ in range(rounds):
+        for name, turn in turns.items():
+            start = time.perf_counter()
+            turn()
+            seconds[name].append(time.perf_counter() - start)
+    both = zip(seconds["folder"], seconds["network alone"], strict=True)
+    return {
+        "device": jax.devices()[0].device_kind,
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "seconds": seconds,
+        "ratio": statistics.median(folder / alone for folder, alone in both),
+    }
+
+
+def _whole_folder(fuser: Fuser, pairs: Sequence[Pair], layout: OutputLayout) -> Callable[[], None]:
+    def turn() -> None:
+        report = fuse_pairs(fuser, pairs, layout, overwrite=True)
+        if report.failures:
+            raise SystemExit(f"{report.failures[0].name}: {report.failures[0].reason}")
+
+    return turn
+
+
+def _alone(fuser: Fuser, pairs: Sequence[Pair]) -> Callable[[], None]:
+    files = dict.fromkeys((pair.visible, pair.infrared) for pair in pairs)
+    prepared = {
+        file: prepare_pair(read_visible(file[0]), read_infrared(file[1]), fuser.ir_range) for file in files
+    }
+
+    def turn() -> None:
+        for pair in pairs:
+            fuser.fuse_prepared([prepared[pair.visible, pair.infrared]])
+
+    return turn
+
+
+def _pairs(data: Path, count: int) -> list[Pair]:
+    visible = data / "hazy" if (data / "hazy").is_dir() else data / "GT"
+    found, _ = match_pairs(visible, data / "IR")
+    taken = enumerate(islice(cycle(found), count))
+    return [Pair(f"{number:04d}", pair.visible, pair.infrared) for number, pair in taken]
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="D", help="folder with hazy/ and IR/")
+    parser.add_argument("--weights", default="iassf", metavar="W", help="as of `iassf fuse` (default: iassf)")
+    parser.add_argument("--save", default="", metavar="KINDS", help="restored,haze: written besides")
+    parser.add_argument("--pairs", type=int, default=200, metavar="N", help="pairs a turn (default: 200)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of each (default: 5)")
+    parser.add_argument("--output", type=Path, metavar="F.json", help="write the record here")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    restart_with_huge_pages()
+    main()
