@@ -5,8 +5,9 @@
 
     iassf export-weights --weights runs/b --average runs/a=0.4 --output mean.safetensors
 
-Of a run the newest checkpoint is taken, with the running mean of the parameters where it has one. The mean of
-two runs of which one went on from the other is often better than either.
+Of a run the best checkpoint is taken (by its best_metric; without validation the newest), with the running
+mean of the parameters where it has one. The mean of two runs of which one went on from the other is often
+better than either.
 """
 
 import argparse
