@@ -20,7 +20,8 @@ def get_config() -> ConfigDict:
 
     config.task = ConfigDict({"name": "iassf"})  # what is trained for, see training/task.py
     config.model = iassf_model()
-    # Weights to start from: packaged, a run's folder, a weights file, a PyTorch checkpoint; "" is none
+    # Weights to start from: packaged, a run's folder (its best checkpoint), a weights file, a PyTorch
+    # checkpoint; "" is none
     config.init_from = ""
     config.init_partially = False  # take what fits from weights of another network, and report the rest
     config.data = _data()

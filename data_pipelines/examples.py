@@ -26,14 +26,15 @@ class Reading:
       require_hazy: refuse scenes without a hazy image.
       with_hazy: False leaves hazy images undecoded and out of the examples, for haze that is made later;
         nothing is required of them then.
-      infrared_range: how infrared of more than 8 bits becomes uint8, see `triplets.scale_infrared`.
+      infrared_range: how infrared of more than 8 bits becomes uint8, see `triplets.scale_infrared`; None
+        leaves it as it is stored, to look at.
       depth: how depth files are read; None leaves them out, with a rule every scene must have one.
       pair_tasks: degradations that are taken from manifests of pairs, see `restoration_pairs`.
     """
 
     require_hazy: bool = True
     with_hazy: bool = True
-    infrared_range: InfraredRange = "full"
+    infrared_range: InfraredRange | None = "full"
     depth: DepthRule | None = None
     pair_tasks: Sequence[str] = ()
 
@@ -239,7 +240,7 @@ def open_examples(
     data_dir: str | os.PathLike | None = None,
     require_hazy: bool = True,
     with_hazy: bool = True,
-    infrared_range: InfraredRange = "full",
+    infrared_range: InfraredRange | None = "full",
     depth: DepthRule | None = None,
     pair_tasks: Sequence[str] = (),
 ) -> Examples:

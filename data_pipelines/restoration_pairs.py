@@ -22,7 +22,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Num, UInt8
 
 from data_pipelines.decode import ImageError, image_size, read_infrared, read_visible
 from data_pipelines.triplets import InfraredRange, scale_infrared
@@ -96,7 +96,11 @@ class PairExamples:
     has_depth = False
 
     def __init__(
-        self, path: str | os.PathLike, *, split: str | None = None, infrared_range: InfraredRange = "full"
+        self,
+        path: str | os.PathLike,
+        *,
+        split: str | None = None,
+        infrared_range: InfraredRange | None = "full",
     ):
         self.pairs: Sequence[PairFiles] = read_manifest(path, split=split)
         self.names = [pair.name for pair in self.pairs]
@@ -125,7 +129,7 @@ class PairExamples:
         """Return (height, width) from the clean file's header."""
         return image_size(self.pairs[index].clean)
 
-    def _read(self, path: Path, *, infrared: bool) -> UInt8[np.ndarray, "h w 3"]:
+    def _read(self, path: Path, *, infrared: bool) -> Num[np.ndarray, "h w 3"]:
         if not infrared:
             return read_visible(path)
         try:
@@ -136,7 +140,7 @@ class PairExamples:
 
 
 def open_pairs(
-    path: str | os.PathLike, *, split: str, tasks: Sequence[str], infrared_range: InfraredRange
+    path: str | os.PathLike, *, split: str, tasks: Sequence[str], infrared_range: InfraredRange | None
 ) -> PairExamples:
     """Return the pairs of a manifest for a training that knows `tasks`.
 

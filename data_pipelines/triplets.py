@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Num, UInt8
+from jaxtyping import Num
 
 from data_pipelines.decode import EXTENSIONS, ImageError, list_images, read_infrared, read_visible
 from data_pipelines.depth_files import DepthRule, list_depth_files, read_depth
@@ -86,10 +86,11 @@ def list_triplets(
 
 
 def read_triplet(
-    triplet: Triplet, *, infrared_range: InfraredRange = "full", depth: DepthRule | None = None
+    triplet: Triplet, *, infrared_range: InfraredRange | None = "full", depth: DepthRule | None = None
 ) -> dict[str, Any]:
     """Return the images of a scene: "visible_clear" and, if it has one, "visible_hazy" uint8 [h,w,3],
-    "infrared" uint8 [h,w,1], if it is to be read "depth" float32 [h,w,1] in metres, and "name".
+    "infrared" uint8 (with range None as stored) [h,w,1], if it is to be read "depth" float32 [h,w,1] in
+    metres, and "name".
 
     See `scale_infrared` for `infrared_range`; `depth` says how a triplet's depth file is read.
 
@@ -116,9 +117,9 @@ def read_triplet(
 
 
 def scale_infrared(
-    pixels: Num[np.ndarray, "h w"], infrared_range: InfraredRange = "full"
-) -> UInt8[np.ndarray, "h w"]:
-    """Return infrared values as uint8.
+    pixels: Num[np.ndarray, "h w"], infrared_range: InfraredRange | None = "full"
+) -> Num[np.ndarray, "h w"]:
+    """Return infrared values as uint8, or with None as they are stored (to look at or check them).
 
     "full" maps the whole range of the type: 8 bit stays as it is, 16 bit is divided by 257 (65535 becomes
     255), float is taken as [0,1]. One rule for all images keeps their brightness comparable, but a camera
@@ -131,6 +132,8 @@ def scale_infrared(
     """
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise ValueError("infrared values that are not finite")
+    if infrared_range is None:
+        return pixels
     low, high = _full_range(pixels) if isinstance(infrared_range, str) else infrared_range
     if isinstance(infrared_range, str) and infrared_range != "full" or not low < high:
         raise ValueError(

@@ -95,8 +95,8 @@ def _of_each_pair(pairs: Sequence[Measures]) -> list[Finding]:
         (
             "error",
             "different sizes",
-            "visible and infrared must have one size (RoadScene: take crop_LR_visible)",
-            lambda pair: pair.size != pair.infrared_size,
+            "the images and the depth map of a scene must have one size (RoadScene: take crop_LR_visible)",
+            lambda pair: {pair.size} != {pair.infrared_size, *pair.other_sizes.values()},
         ),
         (
             "error",

@@ -10,8 +10,9 @@ from jaxtyping import Float32, Num, UInt8
 from PIL import Image
 
 from data_pipelines.decode import FORMATS, ImageError, decode_infrared, decode_visible
+from data_pipelines.depth_files import decode_depth_values
 from data_pipelines.doctor.pairs import Pair
-from data_pipelines.sets.cards import HAZY, INFRARED, VISIBLE
+from data_pipelines.sets.cards import DEPTH, HAZY, INFRARED, VISIBLE
 from data_pipelines.sets.scan import fingerprint
 
 SIDE = 256  # pixels, longer side at which displacements are estimated
@@ -27,6 +28,7 @@ class Measures:
     Attributes:
       name, split: which.
       size, infrared_size: (height, width).
+      other_sizes: the same of the hazy image and the depth map, as far as there are any.
       visible_mode, infrared_mode: file format, channels and depth, as "PNG RGB" or "TIFF I;16".
       saturation, infrared_saturation: mean of max - min over the channels, 8-bit levels; 0 is grey.
       contrast, infrared_contrast: standard deviation, 8-bit levels; 0 is constant.
@@ -42,6 +44,7 @@ class Measures:
     split: str
     size: tuple[int, int]
     infrared_size: tuple[int, int]
+    other_sizes: Mapping[str, tuple[int, int]]
     visible_mode: str
     infrared_mode: str
     saturation: float
@@ -64,19 +67,21 @@ def measure(pair: Pair, *, picture_height: int = 96) -> Measures:
     files = pair.read()
     visible = decode_visible(files[VISIBLE], name=f"{pair.name}/{VISIBLE}")
     infrared = to_eight_bits(decode_infrared(files[INFRARED], name=f"{pair.name}/{INFRARED}"))
+    others = _others(files, pair.name)
     shift, confidence = displacement(visible, infrared)
     return Measures(
         name=pair.name,
         split=pair.split,
         size=visible.shape[:2],
         infrared_size=infrared.shape[:2],
+        other_sizes={role: image.shape[:2] for role, image in others.items()},
         visible_mode=_mode(files[VISIBLE]),
         infrared_mode=_mode(files[INFRARED]),
         saturation=_saturation(visible),
         infrared_saturation=_infrared_saturation(files),
         contrast=float(visible.std()),
         infrared_contrast=float(infrared.std()),
-        hazy_range=_hazy_range(files, pair.name),
+        hazy_range=_range(others[HAZY]) if HAZY in others else None,
         shift=shift,
         shift_confidence=confidence,
         thumbnail=fingerprint(visible, infrared),
@@ -148,10 +153,14 @@ def _infrared_saturation(files: Mapping[str, bytes]) -> float:
         return 0.0
 
 
-def _hazy_range(files: Mapping[str, bytes], name: str) -> tuple[int, int] | None:
-    if HAZY not in files:
-        return None
-    hazy = decode_visible(files[HAZY], name=f"{name}/{HAZY}")
+def _others(files: Mapping[str, bytes], name: str) -> dict[str, np.ndarray]:
+    decoders = {HAZY: decode_visible, DEPTH: decode_depth_values}
+    return {
+        role: decode(files[role], name=f"{name}/{role}") for role, decode in decoders.items() if role in files
+    }
+
+
+def _range(hazy: UInt8[np.ndarray, "h w 3"]) -> tuple[int, int]:
     low, high = np.percentile(hazy, (0.1, 99.9))  # JPEG overshoots at edges
     return int(low), int(high)
 

@@ -136,13 +136,13 @@ def decode_record(
     *,
     where: str | os.PathLike,
     resize_infrared: bool = False,
-    infrared_range: InfraredRange = "full",
+    infrared_range: InfraredRange | None = "full",
     with_hazy: bool = True,
     depth: DepthRule | None = None,
 ) -> dict[str, Any]:
     """Return the images of a record as `triplets.read_triplet` does: "visible_clear" and, if it has one,
-    "visible_hazy" uint8 [h w 3], "infrared" uint8 [h w 1], with a rule for it "depth" float32 [h w 1] in
-    metres, and "name".
+    "visible_hazy" uint8 [h w 3], "infrared" uint8 (with range None as stored) [h w 1], with a rule for it
+    "depth" float32 [h w 1] in metres, and "name".
 
     Args:
       record: from `StoredSet.records`.

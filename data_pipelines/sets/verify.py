@@ -103,8 +103,10 @@ def _check_record(
             problems.append(f"{role} has another SHA-256 than recorded ({len(data)} of {file.size} bytes)")
     if problems:
         return None, problems
+    resize = stored.manifest.resize_infrared
     try:
-        images = decode_record(record, where=stored.folder, resize_infrared=stored.manifest.resize_infrared)
+        # Infrared as it is stored: which range it is read with is up to who trains on it.
+        images = decode_record(record, where=stored.folder, resize_infrared=resize, infrared_range=None)
     except ImageError as error:
         return None, [error.reason]
     clear = images["visible_clear"]

@@ -199,13 +199,14 @@ class CheckpointManager:
 
 
 def load_run(
-    workdir: str | Path, *, step: int | Literal["best"] | None = None
+    workdir: str | Path, *, step: int | Literal["best", "best or newest"] | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (model mapping, variables) of a run's checkpoint, for inference or a warm start.
 
     Args:
       workdir: the run's folder.
-      step: a step, "best" (by the metric that the run's configuration names), or None for the newest.
+      step: a step, "best" (by the metric that the run's configuration names), "best or newest" (the newest
+        where no checkpoint has that metric, as in a run without validation), or None for the newest.
 
     Returns:
       the configuration's `model` ({"name": ..., **fields}) and {"params": ...} as host arrays: the running
@@ -239,17 +240,24 @@ def load_run(
 def _choose(reader: ocp.CheckpointManager, folder: Path, steps: list[int], step: int | str | None) -> int:
     if step is None:
         return steps[-1]
-    if step != "best":
+    if isinstance(step, int):
         if step not in steps:
             raise CheckpointError(f"{folder} has no step {step}; it has {', '.join(map(str, steps))}")
-        return int(step)
-    record = ocp.args.Composite(config=ocp.args.JsonRestore())
-    config = reader.restore(steps[-1], args=record)["config"]
-    name, sign = config["best_metric"], 1.0 if config["best_mode"] == "max" else -1.0
-    values = {known: (reader.metrics(known) or {}).get(name) for known in steps}
-    scored = {known: sign * value for known, value in values.items() if value is not None}
-    if not scored:
+        return step
+    best = _best(reader, steps)
+    if best is None and step == "best":
         raise CheckpointError(
             f"no checkpoint in {folder} was evaluated, so there is no best one: give a step"
         )
-    return max(scored, key=lambda known: scored[known])
+    return steps[-1] if best is None else best
+
+
+def _best(reader: ocp.CheckpointManager, steps: list[int]) -> int | None:
+    """Return the step with the best metric of the run's configuration, None where no step has it."""
+    record = ocp.args.Composite(config=ocp.args.JsonRestore())
+    config = reader.restore(steps[-1], args=record)["config"]
+    name, sign = config.get("best_metric"), -1.0 if config.get("best_mode") == "min" else 1.0
+    values = {step: (reader.metrics(step) or {}).get(name) for step in steps}
+    # Comparisons with NaN would let the first value win.
+    scored = {step: sign * value for step, value in values.items() if value is not None and value == value}
+    return max(scored, key=lambda step: scored[step]) if scored else None

@@ -38,7 +38,8 @@ def load_pretrained(source: str | Path) -> tuple[dict[str, Any], dict[str, Any]]
     Args:
       source: the name of packaged weights (tried first: write "./NAME" for a folder of that name); a weights
         file (.safetensors) or a folder with a weights.safetensors; a released PyTorch checkpoint (.pth, its
-        parts or their folder, .npz); the workdir of a training run, of which the newest checkpoint is taken.
+        parts or their folder, .npz); the workdir of a training run, of which the best checkpoint is taken (by
+        the run's `best_metric`), or the newest where none was validated.
 
     Returns:
       The model mapping {"name": ..., **fields} for `models.create`, and variables as NumPy float32 arrays.
@@ -67,7 +68,7 @@ def load_pretrained(source: str | Path) -> tuple[dict[str, Any], dict[str, Any]]
         # Orbax takes seconds to import and only runs need it.
         from iassf_jax.checkpoints.manager import load_run
 
-        return load_run(path)
+        return load_run(path, step="best or newest")
     raise CheckpointError(
         f"{path} is no weights file: expected .safetensors, .pth, .npz or a training workdir"
     )

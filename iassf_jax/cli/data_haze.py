@@ -21,7 +21,7 @@ from data_pipelines.depth_files import list_depth_files
 from data_pipelines.haze import PRESETS, as_mixture
 from data_pipelines.haze.pseudo_depth import KINDS
 from data_pipelines.sets.stored import default_data_dir
-from iassf_jax.cli.depth_options import add_depth_options, depth_rule
+from iassf_jax.cli.depth_options import add_depth_options, depth_options_given, depth_rule
 from iassf_jax.cli.haze_folder import PARAMETERS, DepthFolder, write_hazy_copies
 from iassf_jax.cli.haze_sources import list_clear_scenes
 from iassf_jax.cli.progress import progress_bar
@@ -81,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _depth(args: argparse.Namespace) -> DepthFolder | None:
     if args.depth is None:
+        if given := depth_options_given(args):
+            raise InputError(f"{' and '.join(given)} without --depth: say where the depth maps are")
         return None
     rule = depth_rule(args)
     if rule is None:

@@ -11,6 +11,7 @@ import argparse
 import shutil
 from pathlib import Path
 
+from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
@@ -21,6 +22,8 @@ from iassf_jax.core.errors import InputError
 _SIZE = (192, 256)  # pixels, height and width of the scenes
 _TRAIN, _VAL = 24, 4  # scenes
 _PACKAGED = "iassf"
+_FOLDERS = ("scenes", "run", "results")
+_MARKER = ".iassf_demo"  # only where this file is, --overwrite deletes anything
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,15 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 when every held-out pair was fused."""
     console = Console()
+    scenes, workdir, _ = (args.output / name for name in _FOLDERS)
+    config = _configuration(scenes, args)  # an impossible option is said before anything is deleted
     _prepare(args.output, overwrite=args.overwrite)
     enable_compilation_cache()
-    scenes, workdir = args.output / "scenes", args.output / "run"
     console.rule("1. scenes")
     _render(scenes, args.seed)
     console.print(f"{_TRAIN} scenes to train on and {_VAL} held out, in {scenes}", soft_wrap=True)
     console.rule("2. training")
-    metrics = _train(scenes, workdir, args)
-    if metrics is None:
+    if _train(config, workdir) is None:
         console.print("stopped before the end; run the demo again with --overwrite")
         return 1
     console.rule("3. fusion of the held-out pairs")
@@ -51,14 +54,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prepare(output: Path, *, overwrite: bool) -> None:
-    marker = output / "scenes"
-    if output.exists() and any(output.iterdir()):
-        if not overwrite:
-            raise InputError(f"{output} is not empty; give another folder, or --overwrite")
-        if not marker.is_dir():
-            raise InputError(f"{output} holds something else than a demo; give another folder")
-        for name in ("scenes", "run", "results"):
-            shutil.rmtree(output / name, ignore_errors=True)
+    """Make the folder with the marker; the contents of an earlier demo are deleted on request."""
+    if output.exists() and not output.is_dir():
+        raise InputError(f"--output {output} is a file, expected a folder")
+    try:
+        if output.is_dir() and any(output.iterdir()):
+            _clear(output, overwrite=overwrite)
+        output.mkdir(parents=True, exist_ok=True)
+        (output / _MARKER).write_text("iassf demo --overwrite replaces the folders beside this file\n")
+    except OSError as error:
+        raise InputError(f"--output {output} cannot be written: {error.strerror or error}") from error
+
+
+def _clear(output: Path, *, overwrite: bool) -> None:
+    if not overwrite:
+        raise InputError(f"{output} is not empty; give another folder, or --overwrite")
+    if not (output / _MARKER).is_file():
+        raise InputError(f"{output} was not made by a demo (it has no {_MARKER}): choose another folder")
+    for name in _FOLDERS:
+        if (output / name).exists():
+            shutil.rmtree(output / name)
 
 
 def _render(scenes: Path, seed: int) -> None:
@@ -68,13 +83,21 @@ def _render(scenes: Path, seed: int) -> None:
     write_scenes(scenes, count=_TRAIN + _VAL, seed=seed, height=_SIZE[0], width=_SIZE[1], splits=splits)
 
 
-def _train(scenes: Path, workdir: Path, args: argparse.Namespace) -> dict[str, float] | None:
-    from iassf_jax.training import run_training
+def _configuration(scenes: Path, args: argparse.Namespace) -> ConfigDict:
+    from iassf_jax.training.settings import check
 
     overrides = [f"config.data.train={scenes / 'train'}", f"config.data.val={scenes / 'val'}"]
     overrides += [f"config.seed={args.seed}"]
     overrides += [f"config.steps={args.steps}"] if args.steps is not None else []
-    return run_training(load_config("demo", overrides), workdir).evaluation
+    config = load_config("demo", overrides)
+    check(config.to_dict())
+    return config
+
+
+def _train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
+    from iassf_jax.training import run_training
+
+    return run_training(config, workdir).evaluation
 
 
 def _fuse(val: Path, workdir: Path, output: Path, console: Console) -> int:

@@ -5,12 +5,14 @@
 
     iassf export-weights --weights runs/b --average runs/a=0.4 --output mean.safetensors
 
-Of a run the newest checkpoint is taken, with the running mean of the parameters where it has one. The mean of
-two runs of which one went on from the other is often better than either.
+Of a run the best checkpoint is taken (by its best_metric; without validation the newest), with the running
+mean of the parameters where it has one. The mean of two runs of which one went on from the other is often
+better than either.
 """
 
 import argparse
 import ast
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from rich.console import Console
 
+from iassf_jax import models
 from iassf_jax.checkpoints.sources import load_pretrained
 from iassf_jax.checkpoints.torch_import import export_torch
 from iassf_jax.checkpoints.weights import DTYPES, check_parameters, save_weights
@@ -90,7 +93,7 @@ def _averaged(variables: Any, averages: list[str]) -> Any:
         others.append(load_pretrained(source)[1])
     if not averages:
         return variables
-    if min(shares) <= 0 or sum(shares) >= 1:
+    if not (all(share > 0 for share in shares) and sum(shares) < 1):  # so that NaN is refused, too
         raise InputError(
             f"--average: the shares are {shares}; expected more than 0 each and less than 1 in all"
         )
@@ -113,12 +116,37 @@ def _with_fields(model: dict[str, Any], variables: Any, fields: list[str]) -> di
     changed = dict(model)
     for text in fields:
         name, value = _pair(text, option="--field")
-        try:
-            changed[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            changed[name] = value
+        changed[name] = _field_value(model["name"], name, value)
     check_parameters(changed, flatten_dict(variables), name=f"--field {', '.join(fields)}")
     return changed
+
+
+def _field_value(network: str, name: str, text: str) -> Any:
+    """Read the value of a field as the type of its default; an unknown field is left to the network."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    default = models.model_fields(network).get(name)
+    if default is None:
+        return value
+    if type(default) is float and type(value) is int:
+        value = float(value)
+    if not _fits(value, default):
+        raise InputError(f"--field {name}={text}: expected {_kind(default)}, such as {default!r}")
+    return value
+
+
+def _fits(value: Any, default: Any) -> bool:
+    if isinstance(value, tuple | list) and type(default) is tuple:
+        return all(not default or _fits(each, default[0]) for each in value)
+    is_number = type(default) is float and type(value) in (int, float)
+    return math.isfinite(value) if is_number else type(value) is type(default)
+
+
+def _kind(default: Any) -> str:
+    of = f" of {type(default[0]).__name__}" if type(default) is tuple and default else ""
+    return f"{type(default).__name__}{of}"
 
 
 def _pair(text: str, *, option: str = "--info") -> tuple[str, str]:

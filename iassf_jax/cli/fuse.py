@@ -33,7 +33,7 @@ from iassf_jax.core.errors import InputError
 from iassf_jax.core.images import OUTPUT_EXTENSIONS, parse_infrared_range
 from iassf_jax.inference import Failure, FolderReport, Fuser, OutputLayout, Pair, fuse_pairs, match_pairs
 from iassf_jax.inference.buckets import MAX_SHAPES
-from iassf_jax.inference.pairs import EXTRAS
+from iassf_jax.inference.pairs import EXTRAS, refuse_unwritable_kind
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,6 +135,8 @@ def _find_pairs(visible: Path, infrared: Path) -> tuple[list[Pair], list[Failure
 def _check_output(layout: OutputLayout, visible: Path) -> None:
     if visible.is_dir() and (layout.is_file() or layout.root.is_file()):
         raise InputError(f"--output {layout.root} is an image file; two folders of images need a folder")
+    if not visible.is_dir():
+        refuse_unwritable_kind(layout.root)
     if not layout.is_file() and layout.root.is_file():
         known = ", ".join(sorted(OUTPUT_EXTENSIONS))
         raise InputError(

@@ -29,8 +29,8 @@ def list_clear_scenes(source: str, *, data_dir: str | os.PathLike | None = None)
     A scene whose name has folders in it ("fusion/00000") gets "_" in their place.
 
     Raises:
-      ImageError: no such folder, set or split, images that cannot be paired, or a set whose infrared images
-        have to be resized.
+      ImageError: no such folder, set or split, images that cannot be paired, scenes of one name in the splits
+        that are read, or a set whose infrared images have to be resized.
     """
     name, colon, split = source.rpartition(":")
     if not colon:
@@ -47,15 +47,39 @@ def _of_set(stored: StoredSet, split: str) -> list[ClearScene]:
     if stored.manifest.resize_infrared:
         raise ImageError(stored.folder, "has infrared images of other sizes than the visible ones")
     chosen = split or "+".join(stored.manifest.splits)
+    _refuse_repeated(stored, chosen)
     records = stored.records(chosen)
     scenes = []
     for index, entry in enumerate(stored.entries(chosen)):
-        name = entry.name.replace("/", "_")
+        name = _flat(entry.name)
         clear, infrared = (
             name + PurePosixPath(entry.files[role].path).suffix for role in (VISIBLE, INFRARED)
         )
         scenes.append(ClearScene(name, clear, infrared, functools.partial(_read_record, records, index)))
     return scenes
+
+
+def _refuse_repeated(stored: StoredSet, chosen: str) -> None:
+    """Of two scenes of one name the files of one would replace those of the other."""
+    found: dict[str, str] = {}
+    for split in chosen.split("+"):
+        for entry in stored.entries(split):
+            place = f"{split}/{entry.name}"
+            if (name := _flat(entry.name)) in found:
+                reason = f"{found[name]} and {place} would both be written as {name}"
+                raise ImageError(stored.folder, f"{reason}: {_way_out(stored, chosen)}")
+            found[name] = place
+
+
+def _way_out(stored: StoredSet, chosen: str) -> str:
+    if "+" not in chosen:
+        return "build the set again with other names"
+    splits = ", ".join(f"{stored.name}:{split}" for split in stored.manifest.splits)
+    return f"give one split, as NAME:SPLIT ({splits})"
+
+
+def _flat(name: str) -> str:
+    return name.replace("/", "_")
 
 
 def _read_files(triplet: Triplet) -> tuple[bytes, bytes]:

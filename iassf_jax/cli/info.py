@@ -58,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
     console = Console()
     if args.network and not (args.flops or args.latency):
         raise InputError("--network says whose costs to show: give --flops or --latency, too")
+    if args.network and args.weights is not None:
+        given = " ".join(f"--network {name}" for name in args.network)
+        raise InputError(f"{given}: the costs are those of --weights {args.weights}; give one of the two")
     if args.weights is not None:
         _print_weights(console, args.weights, flops=args.flops, latency=args.latency)
         return 0

@@ -63,6 +63,11 @@ def main(argv: list[str] | None = None) -> int:
     except IassfError as error:
         print(f"iassf {args.command}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.filename is None:
+            raise  # not about a file that the user named: a traceback tells more
+        print(f"iassf {args.command}: {error.filename}: {error.strerror or error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"iassf {args.command}: interrupted", file=sys.stderr)
         return 130

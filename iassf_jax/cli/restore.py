@@ -4,7 +4,7 @@
         --prompt "remove the haze"
     iassf restore --image thermal --modality infrared --output restored --weights runs/lure --task LC
 
-A folder gives OUTPUT/NAME.png. Images that cannot be read are named with the reason at the end, and the
+A folder gives OUTPUT/NAME.png. Images that cannot be used are named with the reason at the end, and the
 others are written. The exit code is 0 when every image gave a result, 1 when some did not, 2 when nothing
 could be started.
 """
@@ -20,6 +20,8 @@ from data_pipelines.decode import ImageError, list_images, read_infrared, read_v
 from iassf_jax.core.compilation import enable_compilation_cache
 from iassf_jax.core.errors import InputError
 from iassf_jax.core.images import OUTPUT_EXTENSIONS, parse_infrared_range, write_image
+from iassf_jax.inference.folder import PAIR_ERRORS, reason_of
+from iassf_jax.inference.pairs import refuse_unwritable_kind
 from iassf_jax.inference.restorer import MODALITIES, Restorer
 
 
@@ -48,18 +50,16 @@ def run(args: argparse.Namespace) -> int:
     ir_range = parse_infrared_range(args.ir_range)
     enable_compilation_cache()
     restorer = Restorer.from_pretrained(args.weights, ir_range=ir_range, tile=args.tile)
-    console, failures = Console(), []
+    told = {"modality": args.modality, "text": args.prompt, "task": args.task}
+    restorer.conditions(**told)  # what is wrong here is wrong for every image
+    failures = []
     for source, target in track(jobs, "images", console=Console(stderr=True)):
         try:
-            restored = restorer(
-                _read(source, args.modality), modality=args.modality, text=args.prompt, task=args.task
-            )
-        except ImageError as error:
-            failures.append(f"{source.name}: {error}")
-            continue
-        write_image(target, restored)
+            write_image(target, restorer(_read(source, args.modality), **told))
+        except PAIR_ERRORS as error:
+            failures.append(f"{source.name}: {reason_of(error)}")
     lines = [f"{len(jobs) - len(failures)} of {len(jobs)} restored: {args.output}", *failures]
-    console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
+    Console().print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
     return 1 if failures else 0
 
 
@@ -80,6 +80,8 @@ def _jobs(image: Path, output: Path, *, overwrite: bool) -> list[tuple[Path, Pat
     to_file = output.suffix.lower() in OUTPUT_EXTENSIONS and not output.is_dir()
     if to_file and image.is_dir():
         raise InputError(f"--output {output} is an image file; a folder of images needs a folder")
+    if not image.is_dir():
+        refuse_unwritable_kind(output)
     jobs = [(source, output if to_file else output / f"{source.stem}.png") for source in sources]
     inputs = {source.resolve() for source in sources}
     targets = [target for _, target in jobs]

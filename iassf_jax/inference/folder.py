@@ -24,13 +24,13 @@ READERS = 4  # threads
 WRITERS = 2
 _LONGEST_REASON = 400  # characters; the runtime's report of memory exhaustion goes on for pages
 _WAITING_WRITES = 8  # results held in memory at most
-_PAIR_ERRORS = (
+PAIR_ERRORS = (  # of one pair or image, the others can go on; never a bug of ours
     IassfError,
     ImageError,
     OSError,
     MemoryError,
     jax.errors.JaxRuntimeError,
-)  # never a bug of ours
+)
 
 
 @dataclass
@@ -128,7 +128,7 @@ class _Run:
         for pair, future in futures.items():
             try:
                 sizes[pair] = future.result()
-            except _PAIR_ERRORS as error:
+            except PAIR_ERRORS as error:
                 self._fail(pair.name, error)
         tiled = {pair for pair, size in sizes.items() if self.fuser.needs_tiling(size)}
         whole = [size for pair, size in sizes.items() if pair not in tiled]
@@ -152,7 +152,7 @@ class _Run:
             job, future = waiting.popleft()
             try:
                 yield job, future.result()
-            except _PAIR_ERRORS as error:
+            except PAIR_ERRORS as error:
                 self._fail(job.pair.name, error)
 
     def compute(self, chunk: Sequence[tuple[_Job, PreparedPair]], writers: ThreadPoolExecutor) -> None:
@@ -164,7 +164,7 @@ class _Run:
             else:
                 batch = min(self.batch, self._pairs_of_shape[shape])
                 results = self.fuser.fuse_prepared([images for _, images in chunk], shape=shape, batch=batch)
-        except _PAIR_ERRORS as error:
+        except PAIR_ERRORS as error:
             for job, _ in chunk:
                 self._fail(job.pair.name, error)
             return
@@ -181,7 +181,7 @@ class _Run:
             name, future = self._writes.popleft()
             try:
                 future.result()
-            except _PAIR_ERRORS as error:
+            except PAIR_ERRORS as error:
                 self._fail(name, error)
             else:
                 self.report.written.append(name)
@@ -191,9 +191,13 @@ class _Run:
         return self.fuser.fuse_prepared([images], on_tiles=partial(self.on_tiles, name))[0]
 
     def _fail(self, name: str, error: BaseException) -> None:
-        text = " ".join(str(error).split()) or type(error).__name__
-        self.report.failures.append(Failure(name, text[:_LONGEST_REASON]))
+        self.report.failures.append(Failure(name, reason_of(error)))
         self.on_done(name)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the error as one line of bounded length."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:_LONGEST_REASON]
 
 
 def _chunks(items: Iterator, length: int) -> Iterator[list]:

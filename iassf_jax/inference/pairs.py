@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_pipelines.decode import ImageError, list_images
+from data_pipelines.decode import EXTENSIONS, ImageError, list_images
 from iassf_jax.core.errors import InputError
 from iassf_jax.core.images import OUTPUT_EXTENSIONS
 
@@ -66,6 +66,17 @@ class OutputLayout:
             first = ", ".join(str(path) for path in existing[:_SHOWN]) + ", ..." * (len(existing) > _SHOWN)
             count = "1 output exists" if len(existing) == 1 else f"{len(existing)} outputs exist"
             raise InputError(f"{count} already: {first}; --overwrite replaces them")
+
+
+def refuse_unwritable_kind(output: Path) -> None:
+    """Refuse a name that is meant for an image of a kind that is read only; it would become a folder.
+
+    Raises:
+        InputError: `output` does not exist and ends like such an image.
+    """
+    if output.suffix.lower() in EXTENSIONS - OUTPUT_EXTENSIONS and not output.exists():
+        known = ", ".join(sorted(OUTPUT_EXTENSIONS))
+        raise InputError(f"--output {output}: {output.suffix} cannot be written; give a name with {known}")
 
 
 def match_pairs(visible: Path, infrared: Path) -> tuple[list[Pair], list[Failure]]:

@@ -90,15 +90,25 @@ class Restorer:
             InputError: an image that does not fit, or a task that is unknown or not of this modality.
             CheckpointError: the network's result is not finite.
         """
-        if modality not in MODALITIES:
-            raise InputError(f"modality is {modality!r}; expected one of {', '.join(MODALITIES)}")
-        told = self._model.conditions(text=text, **{f"task_{modality}": task})[f"text_{modality}"]
+        told = self.conditions(modality=modality, text=text, task=task)
         array = np.asarray(image)
         infrared = modality == "infrared"
         prepared = prepare_infrared(array, self.ir_range) if infrared else prepare_visible(array)
         restored = self._run(prepared, told, np.array([int(infrared)], np.int32))
         check_finite(np.isfinite(restored).all())
         return to_uint8(restored.mean(axis=2) if infrared else restored)
+
+    def conditions(
+        self, *, modality: Modality, text: str | None = None, task: str | None = None
+    ) -> Float[np.ndarray, " s"]:
+        """Return the sentence that the network is told with these arguments of a call.
+
+        Raises:
+            InputError: a modality or task that is unknown, or a task that is not of this modality.
+        """
+        if modality not in MODALITIES:
+            raise InputError(f"modality is {modality!r}; expected one of {', '.join(MODALITIES)}")
+        return self._model.conditions(text=text, **{f"task_{modality}": task})[f"text_{modality}"]
 
     def _run(
         self, image: Shaped[np.ndarray, "h w _k"], told: np.ndarray, modality: Int[np.ndarray, " 1"]

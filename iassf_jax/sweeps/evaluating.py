@@ -1,5 +1,7 @@
 """Evaluates the run of a point: images and metrics of a test set, beside the run, by the newest parameters.
 
+Not by the best ones: points are compared after equal numbers of steps, without a choice by the validation.
+
 A request is a plain mapping, because it is kept in the point's file:
 
     data        label -> folder, built set or mixture
@@ -21,6 +23,7 @@ import jax
 
 from data_pipelines.decode import ImageError
 from iassf_jax import models
+from iassf_jax.checkpoints.manager import load_run
 from iassf_jax.checkpoints.sources import load_pretrained
 from iassf_jax.core.errors import InputError
 from iassf_jax.evaluation.evaluate import Evaluation, Options, evaluate_places
@@ -64,7 +67,7 @@ def evaluate_run(
     """
     output = evaluation_folder(folder, name)
     if not is_evaluated(folder, name, request):
-        description, variables = load_pretrained(weights or folder)
+        description, variables = load_pretrained(weights) if weights else load_run(folder)
         settings = {"weights": str(weights or folder), "model": _plain(description), **_plain(request)}
         settings["request"] = _plain(request)
         evaluation = _evaluate(models.create(description), variables, description["name"], request, output)

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from iassf_jax.checkpoints.manager import CheckpointManager, load_run
+from iassf_jax.checkpoints.sources import load_pretrained
 from iassf_jax.core.errors import CheckpointError
 
 CONFIG = {
@@ -36,9 +37,9 @@ def make_state(value=1.0, width=3):
     return State(step=jnp.asarray(int(value), jnp.int32), params=params, opt_state=optimizer.init(params))
 
 
-def save(manager, step, metrics=None, state=None):
+def save(manager, step, metrics=None, state=None, config=CONFIG):
     state = make_state(float(step)) if state is None else state
-    manager.save(step, state, iterator_state={"data": {"next": step}}, config=CONFIG, metrics=metrics)
+    manager.save(step, state, iterator_state={"data": {"next": step}}, config=config, metrics=metrics)
     manager.wait()
 
 
@@ -76,6 +77,25 @@ def test_last_and_best_are_kept(tmp_path):
         assert model == CONFIG["model"]
         np.testing.assert_array_equal(variables["params"]["dense"]["kernel"], np.full((2, 3), expected))
         assert isinstance(variables["params"]["dense"]["kernel"], np.ndarray)
+
+
+@pytest.mark.parametrize(
+    ("scores", "config", "expected"),
+    [
+        ({1: 30.0, 2: 20.0, 3: None}, {}, 1.0),
+        ({1: 30.0, 2: 20.0, 3: None}, {"best_mode": "min"}, 2.0),
+        ({1: float("nan"), 2: 20.0, 3: 10.0}, {}, 2.0),
+        ({1: None, 2: None}, {}, 2.0),  # a run without validation
+        ({1: 30.0, 2: 20.0}, {"best_metric": ""}, 2.0),
+    ],
+)
+def test_weights_of_a_run_are_its_best_or_without_validation_its_newest(tmp_path, scores, config, expected):
+    with CheckpointManager(tmp_path, best_metric="psnr") as manager:
+        for step, score in scores.items():
+            metrics = None if score is None else {"psnr": score}
+            save(manager, step, metrics, config={**CONFIG, **config})
+    _, variables = load_pretrained(tmp_path)
+    np.testing.assert_array_equal(variables["params"]["dense"]["kernel"], np.full((2, 3), expected))
 
 
 def test_saving_a_step_again_replaces_it(tmp_path):

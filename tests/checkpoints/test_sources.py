@@ -55,10 +55,11 @@ def test_packaged_weights_go_by_name(stored, monkeypatch):
 
 def test_a_workdir_is_left_to_the_manager_of_runs(tmp_path, monkeypatch):
     manager = types.ModuleType("iassf_jax.checkpoints.manager")
-    manager.load_run = lambda workdir: ({"name": "run"}, {"workdir": workdir})
+    manager.load_run = lambda workdir, *, step: ({"name": "run"}, {"workdir": workdir, "step": step})
     monkeypatch.setitem(sys.modules, manager.__name__, manager)
     (tmp_path / "checkpoints").mkdir()
-    assert load_pretrained(tmp_path) == ({"name": "run"}, {"workdir": tmp_path})
+    expected = {"workdir": tmp_path, "step": "best or newest"}
+    assert load_pretrained(tmp_path) == ({"name": "run"}, expected)
 
 
 def test_what_cannot_be_weights_is_said_so(tmp_path):

@@ -1,6 +1,7 @@
 """`iassf data haze`: the folder that it writes, its parameters, repeatability, and what it refuses."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from data_pipelines.decode import read_visible
 from data_pipelines.haze import fit_released
 from data_pipelines.sets.build import build_set
 from data_pipelines.triplets import list_triplets, read_triplet
+from iassf_jax.cli.haze_sources import list_clear_scenes
 from iassf_jax.cli.main import main
 
 NAMES = ("00001D", "été 2", "00003N")
@@ -93,6 +95,21 @@ def test_a_built_set_gives_what_its_folder_gives(clear, tmp_path):
         assert files[0] == files[1]
 
 
+def test_scenes_of_one_name_in_two_splits_are_refused(clear, tmp_path, capsys):
+    source = tmp_path / "source"
+    for split in ("train", "val"):
+        shutil.copytree(clear, source / split)
+    (source / "val" / "GT" / "00003N.png").rename(source / "val" / "GT" / "00003N.jpg")  # of another suffix
+    build_set("folder", source, data_dir=tmp_path / "sets", name="mine")
+    assert run("mine", tmp_path / "out", "--data-dir", tmp_path / "sets") == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "train/00001D and val/00001D would both be written as 00001D" in told
+    assert "give one split, as NAME:SPLIT (mine:train, mine:val)" in told
+    assert not (tmp_path / "out").exists()
+    found = list_clear_scenes("mine:val", data_dir=tmp_path / "sets")
+    assert {scene.name for scene in found} == set(NAMES)
+
+
 def test_depth_of_files(clear, tmp_path):
     output = tmp_path / "out"
     options = ("--depth", clear / "depth", "--depth-kind", "distance", "--depth-scale", 0.5)
@@ -130,6 +147,12 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_written(clear, tmp_path, c
         (["--seed", "-1"], "--seed -1: expected 0 up to"),
         (["--limit", "0"], "--limit 0: expected at least 1"),
         (["--depth", "depth"], "--depth needs --depth-kind"),
+        (["--depth", "depth", "--depth-scale", "2"], "--depth-scale without --depth-kind"),
+        (["--depth-kind", "distance"], "--depth-kind without --depth"),
+        (
+            ["--depth-scale", "1", "--depth-limits", "1,500"],
+            "--depth-scale and --depth-limits without --depth",
+        ),
         (["--depth", "nowhere", "--depth-kind", "distance"], "no such folder"),
         (["--depth", "depth", "--depth-kind", "distance", "--depth-limits", "9,2"], "two increasing numbers"),
         (["--depth", "depth", "--depth-kind", "distance", "--depth-scale", "0"], "a scale above 0"),

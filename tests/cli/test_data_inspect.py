@@ -59,6 +59,21 @@ def test_picture(pairs, tmp_path, stored, capsys):
     np.testing.assert_array_equal(sheet[18 : 18 + 48, 68 : 68 + 64], clear)
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_picture_of_infrared_in_units_of_its_own(pairs, tmp_path, stored):
+    for path in (pairs / "IR").iterdir():
+        kelvin = 280.0 + cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float32) / 10
+        cv2.imwrite(str(path.with_suffix(".tiff")), kelvin)
+        path.unlink()
+    source, options = pairs, ["--count", "1", "--width", "64"]
+    if stored:
+        build_set("folder", pairs, data_dir=tmp_path / "sets")
+        source, options = "folder:train", [*options, "--data-dir", str(tmp_path / "sets")]
+    assert inspect(source, tmp_path / "s.png", *options) == 0
+    infrared = cv2.imread(str(tmp_path / "s.png"))[18 : 18 + 48, 2 * 68 : 2 * 68 + 64]
+    assert infrared.min() == 0 and infrared.max() == 255
+
+
 @pytest.mark.parametrize(
     "source, output, message",
     [

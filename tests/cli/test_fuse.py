@@ -207,6 +207,10 @@ def test_large_images_are_said_to_be_tiled(tmp_path, rng, capsys):
         (["--visible", "{root}/absent"], "absent: no such file or folder"),
         (["--visible", "{root}/vi/a.png"], "only one of"),
         (["--output", "{root}/vi", "--overwrite"], "is an input"),
+        (
+            ["--visible", "{root}/vi/a.png", "--infrared", "{root}/ir/a.png", "--output", "{root}/fused.bmp"],
+            "fused.bmp: .bmp cannot be written; give a name with .jpeg, .jpg, .png, .tif, .tiff",
+        ),
     ],
 )
 def test_mistakes_on_the_command_line(tmp_path, folders, rng, capsys, words, message):

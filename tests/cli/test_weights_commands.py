@@ -143,6 +143,38 @@ def test_fields_without_a_part_in_the_parameters_can_be_set(released, tmp_path, 
         assert error in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("complement=abc", "complement=abc: expected float, such as 0.0"),
+        ("rounding=abc", "rounding=abc: expected float"),
+        ("rounding=1e999", "rounding=1e999: expected float"),
+        ("complement=True", "complement=True: expected float"),
+        ("detail_levels=1.5", "detail_levels=1.5: expected int"),
+        ("remat=1", "remat=1: expected bool"),
+        ("dtype=16", "dtype=16: expected str"),
+        ("depths=2", "depths=2: expected tuple of int, such as (1, 2, 4, 2, 1)"),
+        ("depths=(1,'a')", "expected tuple of int"),
+    ],
+)
+def test_fields_of_another_type_are_refused(field, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(export_weights, "load_pretrained", lambda source: ({"name": "iassf_lite"}, {}))
+    output = tmp_path / "w.safetensors"
+    assert main(["export-weights", "--weights", "w", "--output", str(output), "--field", field]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_whole_number_may_stand_for_a_float():
+    value = export_weights._field_value("iassf_lite", "complement", "1")
+    assert value == 1.0 and type(value) is float
+    assert export_weights._field_value("iassf_released", "mlp_ratios", "(2, 2.5)") == (2, 2.5)
+
+
+def test_a_network_is_not_named_beside_weights(tmp_path, capsys):
+    assert main(["info", "--weights", "iassf", "--network", "iassf", "--flops"]) == 2
+    assert "--network iassf: the costs are those of --weights iassf" in capsys.readouterr().err
+
+
 def test_info_lists_versions_devices_and_networks(capsys, monkeypatch):
     monkeypatch.setattr(info.models, "MODELS", {"iassf_released": info.models.MODELS["iassf_released"]})
     assert main(["info"]) == 0
@@ -188,6 +220,7 @@ def test_the_mean_of_weights_has_the_shares_that_are_given(tmp_path, capsys, mon
     assert main([*words, "--average", "b=0.25"]) == 0
     assert saved == [{"params": {"k": 1.5}}]
     impossible = {"b": "WEIGHTS=SHARE", "b=1": "less than 1 in all", "c=0.5": "another network"}
+    impossible |= {"b=nan": "more than 0 each", "b=inf": "less than 1 in all", "b=0": "more than 0 each"}
     for average, message in impossible.items():
         assert main([*words, "--average", average]) == 2
         assert message in capsys.readouterr().err

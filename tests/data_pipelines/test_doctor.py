@@ -115,6 +115,20 @@ def test_squeezed_haze_is_found(tmp_path):
     assert list(finding.names) == ["a"]
 
 
+def test_hazy_images_and_depth_maps_of_another_size_are_found(tmp_path):
+    for seed, name in enumerate(("sound", "hazy", "depth", "array")):
+        visible, infrared = scene(seed)
+        write(tmp_path, name, visible, infrared, hazy=visible[:60] if name == "hazy" else visible)
+        (tmp_path / "depth").mkdir(exist_ok=True)
+        depth = np.full(infrared.shape, 7, np.uint16)
+        if name == "array":
+            np.save(tmp_path / "depth" / "array.npy", depth[:, :80])
+        else:
+            cv2.imwrite(str(tmp_path / "depth" / f"{name}.png"), depth[:100] if name == "depth" else depth)
+    finding = findings_of(tmp_path)["different sizes"]
+    assert (finding.level, sorted(finding.names)) == ("error", ["array", "depth", "hazy"])
+
+
 def test_duplicates_in_other_splits_are_errors_and_sets_read_like_folders(tmp_path):
     source = tmp_path / "source"
     for split, name, seed in (("train", "a", 1), ("test", "b", 1), ("test", "c", 2)):

@@ -172,6 +172,23 @@ def test_verification_names_what_was_changed(source, tmp_path):
     assert cut and cut[0].startswith("train/a: record 0 ")
 
 
+def test_float_infrared_in_units_of_its_own_is_sound(source, tmp_path):
+    for path in (source / "train" / "IR").iterdir():
+        kelvin = 280.0 + cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float32) / 10
+        cv2.imwrite(str(path.with_suffix(".tiff")), kelvin)
+        path.unlink()
+    stored = open_set(build(source, tmp_path).folder)
+    assert len(stored.entries("train")) == 3
+    assert levels(stored) == []
+    path = next((source / "train" / "IR").iterdir())
+    kelvin[0, 0] = np.nan
+    cv2.imwrite(str(path), kelvin)
+    damaged = verify_set(open_set(build(source, tmp_path, overwrite=True).folder))
+    assert [finding.text.split(": ")[-1] for finding in damaged.findings] == [
+        "infrared values that are not finite"
+    ]
+
+
 def test_leaks_between_splits_are_found(tmp_path, write_pair):
     source = tmp_path / "s"
     for split, name, seed in (("train", "a1", 1), ("train", "b1", 2), ("test", "a2", 1), ("test", "c1", 3)):

@@ -90,6 +90,33 @@ def test_a_folder_by_the_command_line(folder, tmp_path, capsys):
     assert not (output / "c.png").exists()
 
 
+def test_one_unusable_image_does_not_stop_the_others(folder, tmp_path, capsys, monkeypatch):
+    cv2.imwrite(str(folder / "0_small.png"), VISIBLE[:10])
+    write = restore.write_image
+
+    def write_all_but_a(path, image):
+        if path.name == "a.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        write(path, image)
+
+    monkeypatch.setattr(restore, "write_image", write_all_but_a)
+    assert run("--image", folder, "--modality", "visible", "--output", tmp_path / "out") == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1 of 4 restored" in told
+    assert "0_small.png: " in told and "16 or more" in told and "a.png: [Errno 13] Permission denied" in told
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
+
+
+def test_a_task_that_is_none_is_said_once(folder, tmp_path, capsys, monkeypatch):
+    def conditions(self, **told):
+        raise InputError(f"no task {told['task_visible']}")
+
+    monkeypatch.setattr(Told, "conditions", conditions)
+    words = ("--image", folder, "--modality", "visible", "--output", tmp_path / "out", "--task", "XY")
+    assert run(*words) == 2
+    assert capsys.readouterr().err.strip().endswith("iassf restore: no task XY")
+
+
 def test_one_infrared_image_to_a_file(folder, tmp_path):
     output = tmp_path / "b.tif"
     words = ("--image", folder / "b.png", "--modality", "infrared", "--output", output, "--task", "LC")
@@ -105,6 +132,11 @@ def test_outputs_that_cannot_be_are_errors(folder, tmp_path):
         (folder, tmp_path / "out.png", "needs a folder"),
         (folder, folder, "is an input"),
         (tmp_path, tmp_path / "out", "no images"),
+        (
+            folder / "a.png",
+            tmp_path / "out.bmp",
+            r".bmp cannot be written; give a name with .jpeg, .jpg, .png",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             restore._jobs(image, output, overwrite=False)
