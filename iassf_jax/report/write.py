@@ -224,7 +224,21 @@ def _difference_note(part: _Part) -> str:
     caution = f" Intervals from so few images (under {_FEW}) are too narrow." if few else ""
     return (
         "Mean difference over images, 95 % interval and p-value of the paired bootstrap over images, not "
-        f"corrected for the number of comparisons.{caution} {seeds}"
+        f"corrected for the number of comparisons.{caution} {seeds}{_strangers(part)}"
+    )
+
+
+def _strangers(part: _Part) -> str:
+    """Rows that cannot be compared with the reference, with names that show why."""
+    rows = {row.label: row.images for row in part.block.rows}
+    reference = rows[part.reference]
+    apart = {label: images for label, images in rows.items() if not images & reference}
+    if not apart:
+        return ""
+    shown = "; ".join(f"{label} (such as {min(images)})" for label, images in apart.items())
+    return (
+        f" No image in common with {part.reference} (such as {min(reference)}): {shown}. Images are matched "
+        "by data set and name, or by name where only one data set has it."
     )
 
 
