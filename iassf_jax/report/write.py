@@ -224,7 +224,17 @@ def _difference_note(part: _Part) -> str:
     caution = f" Intervals from so few images (under {_FEW}) are too narrow." if few else ""
     return (
         "Mean difference over images, 95 % interval and p-value of the paired bootstrap over images, not "
-        f"corrected for the number of comparisons.{caution} {seeds}{_strangers(part)}"
+        f"corrected for the number of comparisons.{caution} {seeds}{_infinite(part)}{_strangers(part)}"
+    )
+
+
+def _infinite(part: _Part) -> str:
+    """Equal images have an infinite PSNR: what then is in a difference."""
+    if not any(d.comparison.infinite for row in part.found.values() for d in row.values()):
+        return ""
+    return (
+        " Pairs with an infinite value stay out of the difference, which then has no interval and need not "
+        "have the sign of the difference of the means."
     )
 
 

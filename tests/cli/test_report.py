@@ -225,6 +225,23 @@ def test_several_weights_of_one_network_have_a_row_each(tmp_path):
     assert [row.label for row in block.rows] == ["iassf_lite", "restored+mean", "maximum"]
 
 
+def test_infinite_values_are_told_beside_the_difference(tmp_path):
+    (tmp_path / "e").mkdir()
+    values = {"A": ("inf", "inf", "30", "31"), "B": ("25", "24", "31", "32"), "C": ("inf",) * 4}
+    lines = [f"{method},{i},d,{x}" for method, own in values.items() for i, x in enumerate(own)]
+    text = "\n".join(["method,name,data,restoration_psnr", *lines]) + "\n"
+    (tmp_path / "e" / "restored.csv").write_text(text)
+    assert _report(tmp_path / "e", tmp_path / "out", "--no-figures") == 0
+    text = (tmp_path / "out" / "table.md").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "| A | **inf** |" in text and "| B | +1 (2 of 4 pairs: 2 infinite) |" in text
+    assert "| C | – (0 of 4 pairs: 4 infinite) |" in text and "need not have the sign" in text
+    assert "(2 of 4 pairs: 2 infinite)" in page and "<td>–<br>" in page
+    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").read_text().splitlines()))
+    assert [row["infinite"] for row in rows] == ["2", "0", "4"]
+    assert [row["infinite_pairs"] for row in rows] == ["", "2", "4"] and rows[1]["p_value"] == ""
+
+
 def test_scenes_of_one_name_are_refused(tmp_path):
     _measured(tmp_path / "m", "u2f", (1.0, 2.0, 3.0), images=("a", "b", "a"))
     with pytest.raises(InputError, match=r"u2f has several lines of a; .*LABEL=DATA"):
