@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from iassf_jax.metrics import METRICS
-from iassf_jax.metrics.report import latex_text, shown
+from iassf_jax.metrics.report import latex_text, markdown_cell, shown
 from iassf_jax.metrics.summary import Comparison
 from iassf_jax.report.statistics import Cells, Difference
 
@@ -227,4 +227,4 @@ def _latex_line(cells: Sequence[str]) -> str:
 
 
 def _markdown_text(text: str) -> str:
-    return text.replace("|", r"\|").replace("_", r"\_").replace("*", r"\*")
+    return markdown_cell(text).replace("_", r"\_")
