@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
 from iassf_jax.evaluation.evaluate import Evaluation
 from iassf_jax.metrics import METRICS
 from iassf_jax.metrics.folders import Measurements
-from iassf_jax.metrics.report import rank, shown, summaries
+from iassf_jax.metrics.report import rank, shown, summaries, without_value
 
 _STYLES = {1: "bold green", 2: "underline"}
 _ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
@@ -26,7 +27,7 @@ def print_results(console: Console, evaluation: Evaluation, folder: Path) -> Non
         console.print(table)
     run = evaluation.fusion
     say = [f"tables, per-image values, intervals and strata: {folder}"]
-    say += [f"no value: {METRICS[name].title}: {why}" for name, why in run.not_computed.items()]
+    say += without_value(run)
     say += [f"{len(run.problems)} scenes failed:"] * bool(run.problems)
     say += [f"  {problem}" for problem in run.problems]
     for line in say:
@@ -44,5 +45,5 @@ def _means(run: Measurements) -> Table:
             style = _STYLES.get(rank(means, method, metric))
             text = shown(row[metric].mean)
             cells.append(f"[{style}]{text}[/]" if style else text)
-        table.add_row(method, *cells)
+        table.add_row(escape(method), *cells)
     return table

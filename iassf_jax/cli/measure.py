@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from iassf_jax.cli.metric_options import (
@@ -32,7 +33,17 @@ from iassf_jax.core.errors import InputError
 from iassf_jax.metrics import METRICS, RESTORATION
 from iassf_jax.metrics.baselines import BASELINES
 from iassf_jax.metrics.folders import Measurements, Method, measure_folders
-from iassf_jax.metrics.report import Summaries, rank, shown, summaries, to_csv, to_json, to_latex, to_markdown
+from iassf_jax.metrics.report import (
+    Summaries,
+    rank,
+    shown,
+    summaries,
+    to_csv,
+    to_json,
+    to_latex,
+    to_markdown,
+    without_value,
+)
 
 _FILES = ("per_image.csv", "summary.json", "table.md", "table.tex")
 _STYLES = {1: "bold green", 2: "underline"}
@@ -80,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
     _write(args.output, measured, table, model_files(args))
     _print(Console(), measured, table, args.output)
     asked_for = set(split_words(args.metrics))
-    return 1 if measured.problems or asked_for & set(measured.not_computed) else 0
+    missing = {*measured.not_computed, *measured.no_value}
+    return 1 if measured.problems or asked_for & missing else 0
 
 
 def _methods(fused: list[str], baselines: str) -> dict[str, Method]:
@@ -126,7 +138,7 @@ def _print(console: Console, measured: Measurements, table: Summaries, folder: P
     arrows = {"higher": "↑", "lower": "↓", "none": ""}
     shown_table = Table("metric", title=f"means over {len(measured.names)} images")
     for method in table:
-        shown_table.add_column(method, justify="right")
+        shown_table.add_column(escape(method), justify="right")
     for metric in measured.metrics:
         cells = []
         for method, row in table.items():
@@ -136,7 +148,7 @@ def _print(console: Console, measured: Measurements, table: Summaries, folder: P
         shown_table.add_row(f"{METRICS[metric].title} {arrows[METRICS[metric].direction]}", *cells)
     console.print(shown_table)
     say = [f"tables, per-image values and intervals: {folder}"]
-    say += [f"no value: {METRICS[name].title}: {why}" for name, why in measured.not_computed.items()]
+    say += without_value(measured)
     say += [f"{len(measured.problems)} problems:"] * bool(measured.problems)
     say += [f"  {problem}" for problem in measured.problems]
     for line in say:

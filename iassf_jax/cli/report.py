@@ -21,7 +21,7 @@ from iassf_jax.cli.progress import progress_bar
 from iassf_jax.core.errors import InputError
 from iassf_jax.metrics import PAPER
 from iassf_jax.report.complexity import Cost, costs_of_rows
-from iassf_jax.report.pictures import Gallery, find_images
+from iassf_jax.report.pictures import Gallery, find_gallery
 from iassf_jax.report.published import TITLES
 from iassf_jax.report.results import Result, read_results
 from iassf_jax.report.rows import Block, make_blocks
@@ -137,7 +137,7 @@ def _gallery(images: list[str], results: list[Result]) -> Gallery | None:
     if not folders:
         first = results[0].folder
         folders = {kind: first / kind for kind in _KINDS if (first / kind).is_dir()}
-    return Gallery({label: find_images(folder) for label, folder in folders.items()}) if folders else None
+    return find_gallery(folders) if folders else None
 
 
 def _costs(args: argparse.Namespace, block: Block) -> dict[str, Cost] | None:

@@ -139,7 +139,7 @@ def restoration_markdown(restoration: Mapping[str, Measurements]) -> str:
     for kind, run in restoration.items():
         before, after = ([summarise(run.of(m, metric)).mean for metric in RESTORATION] for m in _pair(run))
         gain = gained.get(kind)
-        text = "" if gain is None else f"{gain.difference:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
+        text = "" if gain is None else _difference(gain, 2)
         first = ["", ""] if gain is None else [f"{before[0]:.2f}", f"{before[1]:.4f}"]
         lines.append([kind, first[0], f"{after[0]:.2f}", text, first[1], f"{after[1]:.4f}"])
     return _table(lines)
@@ -169,10 +169,15 @@ def _told(run: Measurements) -> str:
     if UNTOLD not in run.values:
         return ""
     better = compare(run.of(TOLD, _SSIM), run.of(UNTOLD, _SSIM))
-    return (
-        f"\nSSIM to the fusion of the clean pair, {TOLD} less {UNTOLD}: {better.difference:+.4f} "
-        f"[{better.low:+.4f}, {better.high:+.4f}].\n"
-    )
+    return f"\nSSIM to the fusion of the clean pair, {TOLD} less {UNTOLD}: {_difference(better, 4)}.\n"
+
+
+def _difference(found: Comparison, digits: int) -> str:
+    """With its interval where there is one: not of one scene, nor where values are infinite."""
+    value = "–" if found.count == 0 else f"{found.difference:+.{digits}f}"
+    if found.infinite:
+        return f"{value} ({found.count} of {found.count + found.infinite} scenes: {found.infinite} infinite)"
+    return value if math.isnan(found.low) else f"{value} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
 
 
 def _probes(found: Mapping[str, Mapping[str, float]]) -> str:

@@ -34,6 +34,7 @@ from iassf_jax.inference.inputs import SMALLEST_SIDE, format_size, prepare_pair
 from iassf_jax.metrics import RESTORATION, Models, why_not_computed
 from iassf_jax.metrics.canvas import canvases
 from iassf_jax.metrics.folders import Measurements
+from iassf_jax.metrics.missing import Missing
 from iassf_jax.metrics.models import SHIPPED
 
 INPUT = "hazy input"
@@ -157,7 +158,7 @@ class _Run:
         self.fuser, self.places, self.options, self.on_images = fuser, places, options, on_images
         self.done: dict[int, _Done] = {}
         self.problems: dict[int, str] = {}
-        self.not_computed: dict[str, str] = {}
+        self.missing = Missing()
         self._measurer = Measurer(
             options.devices, canvases=canvases(place.size for place in places), models=options.models
         )
@@ -215,7 +216,8 @@ class _Run:
             raise InputError(f"none of {len(problems)} scenes could be evaluated: {'; '.join(problems[:3])}")
         fusion = _measurements(names, self.options.metrics, [done.fusion for done in found])
         restoration = _measurements(names, RESTORATION, [done.restoration for done in found])
-        fusion.problems, fusion.not_computed = problems, self.not_computed
+        fusion.problems, fusion.not_computed = problems, self.missing.not_computed(len(found))
+        fusion.no_value = self.missing.no_value
         return Evaluation([done.scene for done in found], fusion, restoration)
 
     def _batches(self) -> list[list[int]]:
@@ -279,7 +281,6 @@ class _Run:
             by_size.setdefault((scene.clear.shape[0], scene.clear.shape[1]), []).append(number)
         for size, numbers in by_size.items():
             reasons = why_not_computed(self.options.metrics, size, models=self.options.models)
-            self.not_computed.update(reasons)
             try:
                 scenes = [made[number] for number in numbers]
                 fusion = self._values([scene.fused_rows() for scene in scenes], self.options.metrics)
@@ -290,6 +291,8 @@ class _Run:
                 continue
             for number, scene, *values in zip(numbers, scenes, fusion, restoration, strict=True):
                 self.done[number] = _Done(scene.scene, *values)
+                for method, own in values[0].items():
+                    self.missing.add(number, method, own, reasons)
 
     def _values(
         self, scenes: Sequence[Mapping[str, Row]], metrics: Sequence[str]

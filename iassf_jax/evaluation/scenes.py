@@ -4,7 +4,8 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from data_pipelines.examples import Examples
 from data_pipelines.haze import as_mixture, fit_released, synthesize_with_parameters
 from data_pipelines.haze.pseudo_depth import Kind
 from data_pipelines.mixtures import open_mixture
+from iassf_jax.core.errors import InputError
 from iassf_jax.core.rng import example_id, stream_key
 
 DENSITIES = {"dense": 0.4, "moderate": 0.7, "light": math.inf}  # name -> mean transmissions below
@@ -82,6 +84,7 @@ def list_places(
 
     Raises:
       ImageError: data that cannot be opened or lack what is needed.
+      InputError: a mixture has several scenes of one name, which results could not tell apart.
     """
     places = []
     for label, spec in data.items():
@@ -97,7 +100,17 @@ def list_places(
             Place(label, examples, index) for examples in mixture.components for index in range(len(examples))
         ]
         places += every[:limit]
+        _check_names(label, every[:limit])
     return places
+
+
+def _check_names(label: str, places: Sequence[Place]) -> None:
+    twice = [name for name, count in Counter(place.name for place in places).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"{label} has several scenes called {', '.join(twice[:3])}: give the parts of a mixture one by "
+            "one, each as --data LABEL=D"
+        )
 
 
 class SceneHaze:

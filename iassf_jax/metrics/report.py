@@ -62,9 +62,20 @@ def to_json(run: Measurements, table: Summaries, models: Mapping[str, str]) -> s
         "methods": {method: {m: vars(s) for m, s in row.items()} for method, row in table.items()},
         "paired_bootstrap": pairs,
         "not_computed": run.not_computed,
+        "no_value": run.no_value,
         "problems": run.problems,
     }
     return json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def without_value(run: Measurements) -> list[str]:
+    """Return a line for each metric and method that lack values, and one for each metric with a reason."""
+    lines = [f"no value: {METRICS[name].title}: {why}" for name, why in run.not_computed.items()]
+    return lines + [
+        f"{METRICS[metric].title}: {count} of {len(run.names)} images of {method} have no value"
+        for metric, methods in run.no_value.items()
+        for method, count in methods.items()
+    ]
 
 
 def to_markdown(table: Summaries) -> str:
@@ -75,7 +86,7 @@ def to_markdown(table: Summaries) -> str:
     marks = {1: "**{}**", 2: "<u>{}</u>"}
     for method, row in table.items():
         cells = (marks.get(rank(table, method, m), "{}").format(shown(row[m].mean)) for m in metrics)
-        lines.append([method, *cells])
+        lines.append([markdown_cell(method), *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
@@ -115,6 +126,11 @@ def shown(value: float) -> str:
     if not math.isfinite(value) or abs(value) >= 1e4:
         return f"{value:.0f}"
     return f"{value:#.4g}".removesuffix(".")
+
+
+def markdown_cell(text: str) -> str:
+    """Return text that neither ends a cell of a Markdown table nor is set otherwise."""
+    return text.replace("|", r"\|").replace("*", r"\*")
 
 
 def latex_text(text: str) -> str:

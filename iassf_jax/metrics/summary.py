@@ -16,7 +16,8 @@ _CHUNK = 500  # resamples drawn at a time, to bound the memory
 class Summary:
     """Of the images that have a value: mean, standard deviation (n - 1), median, 95 % interval of the mean.
 
-    `count` images have a value and `missing` have none (NaN); infinite values stay infinite in the mean.
+    `count` images have a value and `missing` have none (NaN); infinite values stay infinite in the mean, and
+    `infinite` says how many there are.
     """
 
     mean: float
@@ -26,17 +27,22 @@ class Summary:
     high: float
     count: int
     missing: int
+    infinite: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Mean difference of two methods over the images both have, its 95 % interval and two-sided p-value."""
+    """Mean difference of two methods over the images both have, its 95 % interval and two-sided p-value.
+
+    `count` images are in it. Images where a value is infinite are not; `infinite` says how many that are.
+    """
 
     difference: float
     low: float
     high: float
     p_value: float
     count: int
+    infinite: int = 0
 
 
 def summarise(values: Float[np.ndarray, " n"]) -> Summary:
@@ -46,8 +52,8 @@ def summarise(values: Float[np.ndarray, " n"]) -> Summary:
     if count == 0:
         return Summary(math.nan, math.nan, math.nan, math.nan, math.nan, 0, missing)
     mean, median = float(known.mean()), float(np.median(known))
-    if not np.isfinite(known).all():
-        return Summary(mean, math.nan, median, math.nan, math.nan, count, missing)
+    if infinite := int(np.isinf(known).sum()):
+        return Summary(mean, math.nan, median, math.nan, math.nan, count, missing, infinite)
     if count == 1:  # one image says nothing of others
         return Summary(mean, math.nan, median, math.nan, math.nan, count, missing)
     low, high = np.percentile(_resampled_means(known), (_TAIL, 100 - _TAIL))
@@ -59,19 +65,20 @@ def compare(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> 
     """Paired bootstrap of first - second, image by image; images where either has no finite value stay out.
 
     The p-value is twice the smaller share of resampled means on either side of 0, where a resample at 0
-    counts on both; with 10,000 resamples it is never under 2e-4. One image alone gives no interval.
+    on both; with 10,000 resamples it is never under 2e-4. One image alone gives no interval. Nor is there
+    one where infinite values stay out: without them the rest can even differ in the other direction.
     """
-    both = np.isfinite(first) & np.isfinite(second)
-    differences = first[both] - second[both]
-    if len(differences) == 0:
-        return Comparison(math.nan, math.nan, math.nan, math.nan, 0)
-    if len(differences) == 1:
-        return Comparison(float(differences[0]), math.nan, math.nan, math.nan, 1)
+    known, finite = ~(np.isnan(first) | np.isnan(second)), np.isfinite(first) & np.isfinite(second)
+    differences, infinite = first[finite] - second[finite], int((known & ~finite).sum())
+    count = len(differences)
+    difference = float(differences.mean()) if count else math.nan
+    if count < 2 or infinite:
+        return Comparison(difference, math.nan, math.nan, math.nan, count, infinite)
     means = _resampled_means(differences)
     low, high = np.percentile(means, (_TAIL, 100 - _TAIL))
     rarer = min(np.count_nonzero(means <= 0), np.count_nonzero(means >= 0))
     p_value = min(1.0, 2.0 * (rarer + 1) / (_RESAMPLES + 1))
-    return Comparison(float(differences.mean()), float(low), float(high), p_value, len(differences))
+    return Comparison(difference, float(low), float(high), p_value, count)
 
 
 def _resampled_means(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " r"]:

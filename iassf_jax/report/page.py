@@ -83,12 +83,11 @@ def comparison(found: Mapping[str, Mapping[str, Difference]], metrics: Sequence[
         cells = []
         for metric in metrics:
             c = row[metric].comparison
-            if c.count == 0:
-                cells.append("<td>–</td>")
-                continue
             beyond = ' class="real"' if row[metric].beyond_noise else ""
             interval = html.escape(interval_text(c).strip())
-            cells.append(f'<td{beyond}>{signed(c.difference)}<br><span class="small">{interval}</span></td>')
+            value = signed(c.difference) if c.count else "–"
+            small = f'<br><span class="small">{interval}</span>' if c.count or interval else ""
+            cells.append(f"<td{beyond}>{value}{small}</td>")
         lines.append(f"<tr><td>{html.escape(label)}</td>{''.join(cells)}</tr>")
     return _table(heads, lines)
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data_pipelines.decode import ImageError, list_images, read_visible
 from iassf_jax.core.errors import InputError
+from iassf_jax.report.names import with_data_sets
 
 _GAP, _TEXT_HEIGHT = 4, 22  # pixels
 _BOX_COLOUR = (255, 210, 0)
@@ -61,6 +62,22 @@ class Gallery:
                 sizes = [f"{image.shape[0]}x{image.shape[1]}" for image in (first, images[column])]
                 raise InputError(f"{files[scene]} is {sizes[1]}, the images beside it are {sizes[0]}")
         return images
+
+
+def find_gallery(folders: Mapping[str, Path]) -> Gallery:
+    """Return the images below folders by column; names without a data set count as those with the only one.
+
+    Raises:
+      InputError: a folder without an image.
+    """
+    found = {column: find_images(folder) for column, folder in folders.items()}
+    names = with_data_sets([tuple(files) for files in found.values()])
+    return Gallery(
+        {
+            column: dict(zip(own, files.values(), strict=True))
+            for own, (column, files) in zip(names, found.items(), strict=True)
+        }
+    )
 
 
 def find_images(folder: Path) -> dict[str, Path]:

@@ -8,6 +8,7 @@ import csv
 import dataclasses
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ class Result:
       values: [image, metric]; NaN where there is none.
       run: that the weights come from, if it is known.
       of_run: whether the run has a part in the values; False for rivals that know nothing of it.
+      weights: whose values these are, as `iassf evaluate` was given them, where no run is known; "" if they
+        are the folder's own network's by weights without a name, None for runs and rivals.
     """
 
     folder: Path
@@ -80,6 +83,7 @@ class Result:
     values: Float[np.ndarray, "n m"]
     run: Run | None
     of_run: bool
+    weights: str | None = None
 
 
 def read_results(sources: Mapping[str, Path]) -> list[Result]:
@@ -176,14 +180,27 @@ def _read(path: Path, source: str, part: str, top: Path) -> Iterator[Result]:
     if not metrics or not {"method", "name"} <= set(columns):
         raise InputError(f"{path}: expected the columns method, name and metrics, got {', '.join(columns)}")
     run = _run_above(path.parent, top)
-    network = _network(path.parent)
+    settings = _settings(path.parent)
+    network = settings.get("model", {}).get("name") or (run and run.model["name"])
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
         values = np.array([[_number(path, row[metric]) for metric in metrics] for row in own])
         images = tuple("/".join(filter(None, (row.get("data"), row["name"]))) for row in own)
-        own_name = method.startswith(DERIVED) or method == (network or (run and run.model["name"]))
-        of_run = run is not None and own_name
-        yield Result(path.parent, source, part, method, images, metrics, values, run, of_run)
+        _check_names(path, method, images)
+        is_own = network is not None and (method == network or method.startswith(DERIVED))
+        weights = str(settings.get("weights") or "") if is_own and run is None else None
+        of_run = is_own and run is not None
+        yield Result(path.parent, source, part, method, images, metrics, values, run, of_run, weights)
+
+
+def _check_names(path: Path, method: str, images: Sequence[str]) -> None:
+    """Refuse scenes of one name: only one of them would be in the tables."""
+    twice = [name for name, count in Counter(images).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"{path}: {method} has several lines of {', '.join(twice[:3])}; evaluate again with an own "
+            "LABEL=DATA for every data set"
+        )
 
 
 def _run_above(folder: Path, top: Path) -> Run | None:
@@ -197,10 +214,6 @@ def _run_above(folder: Path, top: Path) -> Run | None:
     if weights and (Path(weights) / "config.json").exists():
         return read_run(Path(weights))
     return None
-
-
-def _network(folder: Path) -> str | None:
-    return _settings(folder).get("model", {}).get("name")
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from iassf_jax.core.errors import InputError
+from iassf_jax.report.names import with_data_sets
 from iassf_jax.report.results import DERIVED, Result, Run, differences
 
 _NAMED_BY = 3  # options at most make a label; rows that differ in more are called as their runs
@@ -34,6 +35,11 @@ class Row:
     def seeds(self) -> int:
         """How many runs the row rests on."""
         return len(self.results)
+
+    @property
+    def images(self) -> set[str]:
+        """Names of those that any of its results has."""
+        return {name for result in self.results for name in result.images}
 
     @property
     def runs(self) -> list[Run]:
@@ -89,10 +95,11 @@ def make_blocks(results: Sequence[Result], *, metrics: Sequence[str] | None = No
       InputError: none of the results has a metric that was asked for, or two results are the same seed of
         the same row.
     """
+    several = len({result.source for result in results}) > 1
     varied = differences(list({r.run.folder: r.run for r in results if r.run is not None}.values()))
     blocks = []
     for part in dict.fromkeys(result.part for result in results):
-        own = [result for result in results if result.part == part]
+        own = _matched([result for result in results if result.part == part])
         known = dict.fromkeys(metric for result in own for metric in result.metrics)
         chosen = tuple(known)
         if metrics is not None and part == "fusion":
@@ -100,13 +107,18 @@ def make_blocks(results: Sequence[Result], *, metrics: Sequence[str] | None = No
                 raise InputError(f"no values of {', '.join(missing)}; the files have {', '.join(known)}")
             chosen = tuple(metrics)
         images = tuple(sorted({name for result in own for name in result.images}))
-        blocks.append(Block(part, tuple(_rows(own, varied)), images, chosen))
+        blocks.append(Block(part, tuple(_rows(own, varied, several=several)), images, chosen))
     return blocks
 
 
-def _rows(results: Sequence[Result], varied: Sequence[str]) -> list[Row]:
+def _matched(results: Sequence[Result]) -> list[Result]:
+    """Give images of one scene the same name where only some of the files know its data set."""
+    names = with_data_sets([result.images for result in results])
+    return [dataclasses.replace(result, images=own) for result, own in zip(results, names, strict=True)]
+
+
+def _rows(results: Sequence[Result], varied: Sequence[str], *, several: bool) -> list[Row]:
     groups: dict[tuple, list[Result]] = {}
-    several = len({result.source for result in results}) > 1
     for result in results:
         key = _key(result, varied)
         if not result.of_run and any(_same(result, other) for other in groups.get(key, [])):
@@ -129,6 +141,8 @@ def _order(value: Any) -> tuple[bool, float, str]:
 
 
 def _key(result: Result, varied: Sequence[str]) -> tuple:
+    if result.weights is not None:
+        return (result.method, result.source, result.weights)
     if not result.of_run or result.run is None:
         return (result.method,)
     return (result.method, *(str(result.run.options.get(name)) for name in varied))
@@ -148,22 +162,25 @@ def _check_seeds(group: Sequence[Result]) -> None:
     if len(set(seeds)) < len(group):
         folders = ", ".join(str(result.folder) for result in group)
         what = f"seed {seeds[0]}" if seeds[0] is not None else f"values of {group[0].method!r} that differ"
-        raise InputError(f"{what}: several folders of one row ({folders}); report them one by one")
+        raise InputError(
+            f"{what}: several folders of one row ({folders}); report them one by one, or networks as "
+            "--workdir LABEL=FOLDER each"
+        )
 
 
 def _row(group: Sequence[Result], varied: Sequence[str], *, several: bool) -> Row:
-    first = group[0]
-    if not first.of_run or first.run is None:
+    first, settings, text = group[0], {}, ""
+    if not first.of_run and first.weights is None:
         return Row(first.method, {}, tuple(group))
-    settings = {name: first.run.options[name] for name in varied if name in first.run.options}
-    text = ", ".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in settings.items())
-    if len(varied) > _NAMED_BY or (varied and not settings):
-        text = re.sub(r",?seed=\d+", "", first.run.folder.name)
+    if first.of_run and first.run is not None:
+        settings = {name: first.run.options[name] for name in varied if name in first.run.options}
+        text = ", ".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in settings.items())
+        if len(varied) > _NAMED_BY or (varied and not settings):
+            text = re.sub(r",?seed=\d+", "", first.run.folder.name)
+    text = text or (first.source if several else "")
     if text and first.method.startswith(DERIVED):
-        label = f"{first.method} ({text})"
-    else:
-        label = text or (first.source if several else first.method)
-    return Row(label, settings, tuple(group))
+        return Row(f"{first.method} ({text})", settings, tuple(group))
+    return Row(text or first.method, settings, tuple(group))
 
 
 def _short(value: Any) -> str:
@@ -172,11 +189,21 @@ def _short(value: Any) -> str:
 
 
 def _told_apart(rows: Sequence[Row]) -> list[Row]:
-    """Add the folder's label where two rows are called the same."""
+    """Add to rows that are called the same what tells them apart: label, weights or path of their folder."""
     labels = [row.label for row in rows]
     return [
-        row
-        if labels.count(row.label) == 1
-        else dataclasses.replace(row, label=f"{row.label} ({row.results[0].source})")
+        row if labels.count(row.label) == 1 else _with_suffix(row, [r for r in rows if r.label == row.label])
         for row in rows
     ]
+
+
+def _with_suffix(row: Row, alike: Sequence[Row]) -> Row:
+    def words(one: Row) -> tuple[str, ...]:
+        first = one.results[0]
+        return first.source, _short(first.weights or ""), str(first.weights or ""), str(first.folder)
+
+    number = next(
+        (i for i, found in enumerate(zip(*map(words, alike), strict=True)) if len(set(found)) == len(alike)),
+        -1,
+    )
+    return dataclasses.replace(row, label=f"{row.label} ({words(row)[number]})")

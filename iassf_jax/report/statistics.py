@@ -48,7 +48,7 @@ class Difference:
       comparison: over the images that both have, values averaged over seeds.
       noise: the largest difference of two such means that seeds alone explain, at 95 %; NaN if no row has
         two seeds.
-      beyond_noise: whether the difference is larger; None if the noise is not known.
+      beyond_noise: whether the difference is larger; None if the noise is not known or values are infinite.
     """
 
     comparison: Comparison
@@ -100,7 +100,7 @@ def differences_from(block: Block, reference: str) -> dict[str, dict[str, Differ
             known = len(means[label]) and len(means[reference])
             limit = noise_limit(noise, rows[label].draws, rows[reference].draws) if known else math.nan
             beyond = None
-            if not math.isnan(limit):
+            if not math.isnan(limit) and not comparison.infinite:
                 beyond = bool(abs(means[label].mean() - means[reference].mean()) > limit)
             found[label][metric] = Difference(comparison, limit, beyond)
     return found

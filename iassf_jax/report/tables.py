@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from iassf_jax.metrics import METRICS
-from iassf_jax.metrics.report import latex_text, shown
+from iassf_jax.metrics.report import latex_text, markdown_cell, shown
 from iassf_jax.metrics.summary import Comparison
 from iassf_jax.report.statistics import Cells, Difference
 
@@ -17,8 +17,8 @@ _MARKDOWN = {1: "**{}**", 2: "<u>{}</u>"}
 _LATEX = {1: r"\textbf{{{}}}", 2: r"\underline{{{}}}"}
 COLUMNS = (
     *("part", "row", "metric", "mean", "sd_over_seeds", "seeds", "low", "high", "sd_over_images", "median"),
-    *("images", "missing", "difference", "difference_low", "difference_high", "p_value", "seed_noise"),
-    "beyond_seed_noise",
+    *("images", "missing", "infinite", "difference", "difference_low", "difference_high", "p_value"),
+    *("pairs", "infinite_pairs", "seed_noise", "beyond_seed_noise"),
 )
 
 
@@ -151,14 +151,16 @@ def difference_text(difference: Difference) -> str:
     """Return a difference in words short enough for a table."""
     c = difference.comparison
     if c.count == 0:
-        return "–"
+        return f"–{interval_text(c)}"
     noise = {None: "", True: ", larger than seed noise", False: ", within seed noise"}
     return f"{signed(c.difference)}{interval_text(c)}{noise[difference.beyond_noise]}"
 
 
 def interval_text(comparison: Comparison) -> str:
-    """Return interval and p-value, after a space; nothing for a single image."""
+    """Return interval and p-value, or why there are none, after a space; nothing for a single image."""
     c = comparison
+    if c.infinite:
+        return f" ({c.count} of {c.count + c.infinite} pairs: {c.infinite} infinite)"
     if math.isnan(c.low):
         return ""
     return f" [{signed(c.low)}, {signed(c.high)}], p {p_text(c.p_value)}"
@@ -176,6 +178,7 @@ def to_csv(parts: Iterable[tuple[str, Cells, Mapping[str, Mapping[str, Differenc
                 line = {"part": part, "row": label, "metric": metric, "mean": s.mean, "seeds": cell.seeds}
                 line |= {"sd_over_seeds": cell.seed_sd, "low": s.low, "high": s.high, "sd_over_images": s.sd}
                 line |= {"median": s.median, "images": s.count, "missing": s.missing}
+                line["infinite"] = s.infinite
                 writer.writerow(_plain(line | _columns(found.get(label, {}).get(metric))))
     return text.getvalue()
 
@@ -200,6 +203,8 @@ def _columns(difference: Difference | None) -> dict[str, float | str]:
         "difference_low": c.low,
         "difference_high": c.high,
         "p_value": c.p_value,
+        "pairs": c.count,
+        "infinite_pairs": c.infinite,
         "seed_noise": difference.noise,
         "beyond_seed_noise": beyond,
     }
@@ -222,4 +227,4 @@ def _latex_line(cells: Sequence[str]) -> str:
 
 
 def _markdown_text(text: str) -> str:
-    return text.replace("|", r"\|").replace("_", r"\_").replace("*", r"\*")
+    return markdown_cell(text).replace("_", r"\_")

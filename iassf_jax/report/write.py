@@ -224,7 +224,31 @@ def _difference_note(part: _Part) -> str:
     caution = f" Intervals from so few images (under {_FEW}) are too narrow." if few else ""
     return (
         "Mean difference over images, 95 % interval and p-value of the paired bootstrap over images, not "
-        f"corrected for the number of comparisons.{caution} {seeds}"
+        f"corrected for the number of comparisons.{caution} {seeds}{_infinite(part)}{_strangers(part)}"
+    )
+
+
+def _infinite(part: _Part) -> str:
+    """Equal images have an infinite PSNR: what then is in a difference."""
+    if not any(d.comparison.infinite for row in part.found.values() for d in row.values()):
+        return ""
+    return (
+        " Pairs with an infinite value stay out of the difference, which then has no interval and need not "
+        "have the sign of the difference of the means."
+    )
+
+
+def _strangers(part: _Part) -> str:
+    """Rows that cannot be compared with the reference, with names that show why."""
+    rows = {row.label: row.images for row in part.block.rows}
+    reference = rows[part.reference]
+    apart = {label: images for label, images in rows.items() if not images & reference}
+    if not apart:
+        return ""
+    shown = "; ".join(f"{label} (such as {min(images)})" for label, images in apart.items())
+    return (
+        f" No image in common with {part.reference} (such as {min(reference)}): {shown}. Images are matched "
+        "by data set and name, or by name where only one data set has it."
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from iassf_jax.core.errors import InputError
 from iassf_jax.metrics import PAPER
 from iassf_jax.report import complexity
-from iassf_jax.report.pictures import Gallery, find_images
+from iassf_jax.report.pictures import Gallery, find_gallery
 from iassf_jax.report.results import Result, read_results
 from iassf_jax.report.rows import Block, Row, make_blocks
 from iassf_jax.report.write import Note, Options, write_report
@@ -97,7 +97,7 @@ def _gallery(block: Block) -> Gallery | None:
         return None
     hazy = next(iter(columns.values())).parent / "hazy"
     shown = dict(list(columns.items())[: _COLUMNS - 1])
-    return Gallery({label: find_images(place) for label, place in {"hazy": hazy, **shown}.items()})
+    return find_gallery({"hazy": hazy, **shown})
 
 
 def _first(row: Row) -> Result:

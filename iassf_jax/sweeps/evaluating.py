@@ -12,19 +12,23 @@ A request is a plain mapping, because it is kept in the point's file:
     batch       images that a device is given at a time
     save        images that are written, of `evaluation.outputs.KINDS`
     ma_model    file of Ma's regression forests for q_pi; "" is none
+
+An evaluation records besides which weights and parameters it is of: it is made again where these differ.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from data_pipelines.decode import ImageError
 from iassf_jax import models
 from iassf_jax.checkpoints.manager import load_run
-from iassf_jax.checkpoints.sources import load_pretrained
+from iassf_jax.checkpoints.sources import load_pretrained, packaged_weights
 from iassf_jax.core.errors import InputError
 from iassf_jax.evaluation.evaluate import Evaluation, Options, evaluate_places
 from iassf_jax.evaluation.outputs import SUMMARY, image_writer, write_results
@@ -43,7 +47,7 @@ def evaluation_folder(folder: Path, name: str) -> Path:
 
 
 def is_evaluated(folder: Path, name: str, request: Request) -> bool:
-    """Whether the evaluation is there and was made as it is asked for."""
+    """Whether the evaluation is there and was made as `request` says, which names the parameters too."""
     path = evaluation_folder(folder, name) / SUMMARY
     if not path.exists():
         return False
@@ -66,15 +70,33 @@ def evaluate_run(
       CheckpointError: no parameters to evaluate.
     """
     output = evaluation_folder(folder, name)
-    if not is_evaluated(folder, name, request):
-        description, variables = load_pretrained(weights) if weights else load_run(folder)
-        settings = {"weights": str(weights or folder), "model": _plain(description), **_plain(request)}
-        settings["request"] = _plain(request)
+    description, variables = load_pretrained(weights) if weights else load_run(folder)
+    asked = {**request, "weights": _place(weights), "parameters": _digest(description, variables)}
+    if not is_evaluated(folder, name, asked):
+        settings = {"model": _plain(description), **_plain(request), "request": _plain(asked)}
+        settings["weights"] = str(weights or folder)
         evaluation = _evaluate(models.create(description), variables, description["name"], request, output)
         write_results(
             output, evaluation, settings, {"ma": request["ma_model"]} if request["ma_model"] else {}
         )
     return _means(output / SUMMARY)
+
+
+def _place(weights: str | Path | None) -> str:
+    """The weights as they are called from anywhere; "" is the run itself, whose folder may be moved."""
+    if weights is None or str(weights) in packaged_weights():
+        return str(weights or "")
+    return str(Path(weights).resolve())
+
+
+def _digest(description: Mapping[str, Any], variables: Any) -> str:
+    """A word that another network, or the same one trained further, does not share."""
+    found = hashlib.sha256(json.dumps(_plain(description), sort_keys=True).encode())
+    for path, leaf in jax.tree.leaves_with_path(variables):
+        array = np.ascontiguousarray(leaf)
+        found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
 
 
 def _evaluate(model: Any, variables: Any, method: str, request: Request, output: Path) -> Evaluation:

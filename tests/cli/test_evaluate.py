@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -119,6 +120,14 @@ def test_built_sets_haze_and_labels(data, tmp_path, capsys):
     assert rows[0]["mean_transmission"] == rows[1]["mean_transmission"]
     strata = json.loads((output / "summary.json").read_text())["strata"]
     assert set(strata["data"]) == {"again", "mine:val"}
+
+
+def test_scenes_of_one_name_are_given_apart(data, tmp_path, capsys):
+    shutil.copytree(data / "val", data / "more")
+    mixture = f"{data / 'val'} + {data / 'more'}"
+    assert run(f"both={mixture}", tmp_path / "out") == 2
+    assert "both has several scenes called 1D, 2N: give the parts" in capsys.readouterr().err
+    assert run(f"a={data / 'val'}", tmp_path / "out", "--data", f"b={data / 'more'}") == 0
 
 
 def test_damaged_scenes_give_exit_code_1(data, tmp_path, capsys):

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import math
 
 import cv2
 import numpy as np
 import pytest
 
 from iassf_jax.cli.main import main
+from iassf_jax.metrics import folders as folder_metrics
 from iassf_jax.metrics.baselines import laplacian, maximum, mean
 from iassf_jax.metrics.levels import GREY_WEIGHTS
 from iassf_jax.metrics.measure import compiled_measure
@@ -74,6 +76,45 @@ def test_a_metric_without_value_is_said_and_fails_only_when_named(folders, capsy
     assert "41 pixels" in capsys.readouterr().out
     summary = json.loads((folders / "out" / "summary.json").read_text())
     assert summary["methods"]["mean"]["q_vif"]["mean"] is None
+
+
+def test_files_of_one_name_are_not_chosen_from(folders, capsys):
+    cv2.imwrite(str(folders / "fused" / "a.jpg"), np.zeros((24, 30, 3), np.uint8))
+    cv2.imwrite(str(folders / "infrared" / "b.bmp"), np.zeros((24, 30), np.uint8))
+    assert _run(folders, "--fused", str(folders / "fused"), "--baselines", "mean", "--metrics", "q_sf") == 1
+    output = capsys.readouterr().out
+    assert "a, fused: several fused images have this name: a.jpg, a.png" in output
+    assert "b: several infrared images have this name: b.bmp, b.png" in output
+    methods = json.loads((folders / "out" / "summary.json").read_text())["methods"]
+    assert (methods["fused"]["q_sf"]["count"], methods["mean"]["q_sf"]["count"]) == (0, 1)
+
+
+def test_images_without_a_value_are_counted_by_method(folders, monkeypatch, capsys):
+    measured = folder_metrics.evaluate
+
+    def evaluate(visible, infrared, fused, **options):
+        values = measured(visible, infrared, fused, **options)
+        return values | {"q_sf": math.nan} if fused.max() == fused.min() else values
+
+    monkeypatch.setattr(folder_metrics, "evaluate", evaluate)
+    cv2.imwrite(str(folders / "fused" / "a.png"), np.full((24, 30, 3), 100, np.uint8))
+    flat = np.full((50, 50, 3), 9, np.uint8)
+    for kind in ("visible", "infrared", "fused"):
+        cv2.imwrite(str(folders / kind / "c.png"), flat[..., : 3 if kind != "infrared" else 1])
+    options = ("--fused", f"f={folders / 'fused'}", "--metrics")
+    assert _run(folders, *options, "q_sf,sd") == 1
+    assert "Q_SF: 2 of 3 images of f have no value" in capsys.readouterr().out
+    assert json.loads((folders / "out" / "summary.json").read_text())["no_value"] == {"q_sf": {"f": 2}}
+    assert _run(folders, *options, "sd", "--overwrite") == 0
+    assert _run(folders, *options, "q_vif", "--overwrite") == 1
+    assert "got 24x30 (2 of 3 images)" in capsys.readouterr().out
+
+
+def test_names_of_methods_are_only_text(folders, capsys):
+    assert _run(folders, "--fused", f"[/]a|b={folders / 'fused'}", "--metrics", "sd") == 0
+    assert "[/]a|b" in capsys.readouterr().out
+    lines = (folders / "out" / "table.md").read_text().splitlines()
+    assert lines[2].startswith(r"| [/]a\|b | ") and lines[2].count("|") == lines[1].count("|") + 1
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,84 @@ def test_methods_of_several_folders_are_compared(tmp_path):
     assert "+1 [+1, +1], p < 0.001 |" in text and "No row has two seeds" in text
 
 
+def _measured(folder, method, values, *, images=IMAGES):
+    folder.mkdir()
+    lines = [f"{method},{name},{value}" for name, value in zip(images, values, strict=True)]
+    (folder / "per_image.csv").write_text("\n".join(["method,name,q_mi", *lines]) + "\n")
+
+
+def test_an_evaluation_and_a_measurement_are_of_the_same_images(tmp_path, capsys):
+    _evaluation(tmp_path / "first", {"iassf_lite": np.arange(6.0)})
+    _measured(tmp_path / "second", "u2f", np.arange(6.0) + 1)
+    _images(tmp_path, "fused")
+    (tmp_path / "flat").mkdir()
+    for path in (tmp_path / "fused").rglob("*.png"):
+        (tmp_path / "flat" / path.name).write_bytes(path.read_bytes())
+    words = ["report", "--workdir", f"ours={tmp_path / 'first'}", "--workdir", f"m={tmp_path / 'second'}"]
+    columns = ["--images", f"a={tmp_path / 'fused'}", "--images", f"b={tmp_path / 'flat'}", "--no-figures"]
+    assert main([*words, *columns, "--output", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "Fused images, 6 images" in text and "No image in common" not in text
+    assert "| ours | <u>2.500</u> |" in text and "| u2f | +1 [+1, +1], p < 0.001 |" in text
+    assert (tmp_path / "out" / "figures" / "panel.png").exists()
+
+
+def test_names_that_two_data_sets_have_are_not_guessed(tmp_path):
+    _evaluation(tmp_path / "first", {"iassf_lite": np.arange(6.0)})
+    table = tmp_path / "first" / "per_image.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines, *(line.replace("msrs", "m3fd") for line in lines[1:])]) + "\n")
+    _measured(tmp_path / "second", "u2f", np.arange(6.0) + 1)
+    words = ["report", "--workdir", f"ours={tmp_path / 'first'}", "--workdir", f"m={tmp_path / 'second'}"]
+    assert main([*words, "--no-figures", "--output", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "table.md").read_text()
+    said = "No image in common with ours (such as m3fd/val/00000D): u2f (such as 00000D)."
+    assert said in text and said in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_several_weights_of_one_network_have_a_row_each(tmp_path):
+    folders = {"big": tmp_path / "all" / "a", "small": tmp_path / "all" / "b"}
+    for (name, folder), shift in zip(folders.items(), (0, 1), strict=True):
+        methods = {"iassf_lite": np.arange(6.0) + shift, "restored+mean": np.arange(6.0) - shift}
+        _evaluation(folder, methods | {"maximum": np.arange(6) / 7})
+        settings = {"weights": f"w/{name}.safetensors", "model": {"name": "iassf_lite"}}
+        (folder / "summary.json").write_text(json.dumps({"settings": settings}))
+    (block,) = make_blocks(read_results(folders))
+    assert [row.label for row in block.rows] == [
+        *("big", "restored+mean (big)", "maximum", "small", "restored+mean (small)"),
+    ]
+    (block,) = make_blocks(read_results({"all": tmp_path / "all"}))
+    assert {row.label for row in block.rows} == {
+        *("iassf_lite (big.safetensors)", "iassf_lite (small.safetensors)", "maximum"),
+        *("restored+mean (big.safetensors)", "restored+mean (small.safetensors)"),
+    }
+    (block,) = make_blocks(read_results({"big": folders["big"]}))
+    assert [row.label for row in block.rows] == ["iassf_lite", "restored+mean", "maximum"]
+
+
+def test_infinite_values_are_told_beside_the_difference(tmp_path):
+    (tmp_path / "e").mkdir()
+    values = {"A": ("inf", "inf", "30", "31"), "B": ("25", "24", "31", "32"), "C": ("inf",) * 4}
+    lines = [f"{method},{i},d,{x}" for method, own in values.items() for i, x in enumerate(own)]
+    text = "\n".join(["method,name,data,restoration_psnr", *lines]) + "\n"
+    (tmp_path / "e" / "restored.csv").write_text(text)
+    assert _report(tmp_path / "e", tmp_path / "out", "--no-figures") == 0
+    text = (tmp_path / "out" / "table.md").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "| A | **inf** |" in text and "| B | +1 (2 of 4 pairs: 2 infinite) |" in text
+    assert "| C | – (0 of 4 pairs: 4 infinite) |" in text and "need not have the sign" in text
+    assert "(2 of 4 pairs: 2 infinite)" in page and "<td>–<br>" in page
+    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").read_text().splitlines()))
+    assert [row["infinite"] for row in rows] == ["2", "0", "4"]
+    assert [row["infinite_pairs"] for row in rows] == ["", "2", "4"] and rows[1]["p_value"] == ""
+
+
+def test_scenes_of_one_name_are_refused(tmp_path):
+    _measured(tmp_path / "m", "u2f", (1.0, 2.0, 3.0), images=("a", "b", "a"))
+    with pytest.raises(InputError, match=r"u2f has several lines of a; .*LABEL=DATA"):
+        read_results({"m": tmp_path / "m"})
+
+
 def test_what_cannot_be_reported_is_said(sweep, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     wrong = [

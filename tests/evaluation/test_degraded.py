@@ -15,6 +15,7 @@ from iassf_jax.evaluation.degraded_pairs import evaluate_pairs
 from iassf_jax.evaluation.degraded_programs import DegradedPrograms
 from iassf_jax.evaluation.degraded_scenes import Condition, Degrader, parse_condition, parse_conditions
 from iassf_jax.evaluation.lure_published import DATA_SETS, published_degraded, published_fusion
+from iassf_jax.metrics.folders import Measurements
 
 CLEAN = 5  # place of "PD" among the classes
 
@@ -158,6 +159,23 @@ def test_tables_hold_the_values_and_the_published_ones(evaluation):
     # Restoration 2 + 2 * 2 rows of each scene, clean fusion 2, two conditions 2.
     assert len(rows) == 1 + 2 * (6 + 2 + 4)
     assert "NaN" not in tables.summary_json(found, {"weights": "none"})
+
+
+def test_one_scene_has_no_interval_and_equal_images_are_told():
+    def markdown(before, after):
+        values = {
+            name: np.array([[db, 0.5] for db in x])
+            for name, x in ((tables.DEGRADED, before), (tables.RESTORED, after))
+        }
+        names = [str(i) for i in range(len(before))]
+        run = Measurements(names, list(tables.RESTORATION), values, [], {})
+        return tables.restoration_markdown({"OE": run})
+
+    one = markdown([20.0], [22.5])
+    assert "| +2.50 |" in one and "nan" not in one
+    assert "| +1.00 (1 of 2 scenes: 1 infinite) |" in markdown([20.0, 30.0], [21.0, np.inf])
+    assert "| +1.00 [+1.00, +1.00] |" in markdown([20.0, 30.0], [21.0, 31.0])
+    assert "| – (0 of 1 scenes: 1 infinite) |" in markdown([np.inf], [np.inf])
 
 
 def test_published_rows_are_complete():

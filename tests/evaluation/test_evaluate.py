@@ -4,6 +4,7 @@ import csv
 import functools
 import io
 import json
+import math
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from data_pipelines.decode import ImageError
 from iassf_jax.core.errors import InputError
 from iassf_jax.evaluation import tables
 from iassf_jax.evaluation.evaluate import INPUT, Options, evaluate_places
+from iassf_jax.evaluation.measuring import Measurer
 from iassf_jax.evaluation.scenes import Place, SceneHaze
 from iassf_jax.evaluation.validation import Validator
 from iassf_jax.inference import Fuser
@@ -230,3 +232,12 @@ def test_metrics_without_a_value_say_why(evaluation):
     run = evaluate_places(fuser(), places(("1D",)), options).fusion
     assert needs in run.not_computed["ms_ssim"]
     assert np.isnan(run.of("net", "ms_ssim")).all()
+
+
+def test_images_without_a_value_are_counted(monkeypatch):
+    def one(self, row, names, canvas):
+        return {name: math.nan if name == "en" and row.image.shape[0] == 32 else 1.0 for name in names}
+
+    monkeypatch.setattr(Measurer, "_one", one)
+    run = evaluate_places(fuser(), places(), Options(method="net", metrics=("en",))).fusion
+    assert run.no_value == {"en": {"net": 1}}

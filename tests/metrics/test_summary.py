@@ -34,6 +34,24 @@ def test_missing_values_are_counted_and_nothing_is_invented():
     assert single.difference == 2.0 and math.isnan(single.low) and math.isnan(single.p_value)
 
 
+def test_infinite_values_are_counted_and_leave_no_interval():
+    first, second = (
+        np.array([math.inf, math.inf, 30.0, 31.0, math.nan]),
+        np.array([25.0, 24, 31, 32, math.inf]),
+    )
+    found = compare(first, second)
+    assert (found.difference, found.count, found.infinite) == (-1.0, 2, 2)
+    assert math.isnan(found.low) and math.isnan(found.high) and math.isnan(found.p_value)
+    both = compare(np.full(2, math.inf), np.full(2, math.inf))
+    assert math.isnan(both.difference) and (both.count, both.infinite) == (0, 2)
+    assert summarise(first).infinite == 2 and summarise(second[:4]).infinite == 0
+    run = Measurements(list("abcde"), ["psnr"], {"x": first[:, None], "y": second[:, None]}, [], {})
+    content = json.loads(to_json(run, summaries(run), {}))
+    psnr = content["methods"]["x"]["psnr"]
+    assert (psnr["mean"], psnr["infinite"], psnr["missing"]) == (None, 2, 1)
+    assert content["paired_bootstrap"][0]["psnr"]["infinite"] == 2
+
+
 def test_the_paired_test_finds_a_small_steady_difference_and_not_a_random_one():
     rng = np.random.default_rng(1)
     base = rng.normal(0, 10, 60)

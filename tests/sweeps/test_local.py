@@ -8,13 +8,15 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from iassf_jax.cli.main import main
 from iassf_jax.core.errors import ConfigError, InputError
-from iassf_jax.sweeps import worker
+from iassf_jax.sweeps import evaluating, worker
 from iassf_jax.sweeps.collect import as_csv, as_markdown, collect
 from iassf_jax.sweeps.evaluating import evaluate_run
 from iassf_jax.sweeps.folders import (
@@ -196,6 +198,37 @@ def test_the_worker_trains_evaluates_and_records(make_config, units, triplets, t
     ask({**request, "data": {"test": "nowhere"}})
     (failed,) = worker.train_points(unit)
     assert failed.state == FAILED and "nowhere" in failed.error
+
+
+def test_numbers_of_other_parameters_are_not_taken_for_those_asked_for(tmp_path, monkeypatch):
+    made, networks = [], {"first": 1.0, "second": 2.0}
+
+    def load(source):
+        return {"name": "tiny", "field": 3}, {"params": {"kernel": np.full(2, networks[Path(source).name])}}
+
+    def write(output, evaluation, settings, models):
+        made.append(settings["weights"])
+        output.mkdir(parents=True, exist_ok=True)
+        methods = {"tiny": {"q_sf": {"mean": evaluation}}}
+        summary = {"settings": settings, "fusion": {"methods": methods}}
+        (output / "summary.json").write_text(json.dumps(summary))
+
+    monkeypatch.setattr(evaluating, "load_pretrained", load)
+    monkeypatch.setattr(evaluating, "write_results", write)
+    monkeypatch.setattr(evaluating.models, "create", lambda description: None)
+    monkeypatch.setattr(
+        evaluating, "_evaluate", lambda model, variables, *rest: float(variables["params"]["kernel"][0])
+    )
+    request = {"data": {"test": "d"}, "ma_model": ""}
+    for weights in ("first", "second", "second"):
+        found = evaluate_run(tmp_path, "small", request, weights=weights)
+        assert found == {"q_sf": networks[weights]}
+    assert made == ["first", "second"]
+    networks["second"] = 4.0  # a run that was trained further
+    assert evaluate_run(tmp_path, "small", request, weights="second") == {"q_sf": 4.0}
+    networks["first"] = 4.0  # other weights by their name, though their numbers are the same
+    assert evaluate_run(tmp_path, "small", request, weights="first") == {"q_sf": 4.0}
+    assert made == ["first", "second", "second", "first"]
 
 
 def test_a_finished_point_is_not_passed_off_as_one_of_other_options(units, sweep_file, tmp_path):
