@@ -17,12 +17,15 @@ from iassf_jax.training.loop import Progress
 from iassf_jax.training.state import Initializer, TrainState, init_state
 
 
-def open_checkpoints(config: ConfigDict, workdir: Path) -> CheckpointManager:
-    """Open the checkpoints of the run in `workdir`; the best is kept where validations tell which it is."""
+def open_checkpoints(config: ConfigDict, workdir: Path, *, keep_at_least: int = 1) -> CheckpointManager:
+    """Open the checkpoints of the run in `workdir`; the best is kept where validations tell which it is.
+
+    Of the newest ones `keep_at_least` are kept whatever `config.keep_last` says.
+    """
     validates = config.data.val and config.eval_every
     return CheckpointManager(
         workdir,
-        keep_last=config.keep_last,
+        keep_last=max(config.keep_last, keep_at_least),
         best_metric=config.best_metric or None if validates else None,
         best_mode=config.best_mode,
     )
