@@ -122,8 +122,8 @@ def rewind_to_common_step(members: Sequence[Member], *, console: Console) -> int
         places = [str(member.manager.set_aside(step)) for step in later]
         if later:
             console.print(
-                f"{member.folder.name} goes back from step {max(later)} to {common}, the newest that all members "
-                f"have; what it had later was moved to {', '.join(places)}",
+                f"{member.folder.name} goes back from step {max(later)} to {common}, the newest that all "
+                f"members have; what it had later was moved to {', '.join(places)}",
                 highlight=False,
                 soft_wrap=True,
             )
