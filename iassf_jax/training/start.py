@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -116,5 +117,8 @@ def fresh_state(
         return state
     params, account = warm_start(state.params, config.init_from, partially=config.init_partially)
     console.print(account.report(), highlight=False, soft_wrap=True)
-    ema = jax.tree.map(lambda leaf: leaf.copy(), params) if state.ema else {}
+    ema: Any = {}
+    if state.ema:  # a copy of its own, at its own places: a step is compiled for those
+        places = None if shardings is None else shardings.ema
+        ema = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree), out_shardings=places)(params)
     return dataclasses.replace(state, params=params, ema=ema)
