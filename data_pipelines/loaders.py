@@ -276,5 +276,5 @@ def _check(
     ):
         if value < least:
             raise ValueError(f"{name} is {value}; expected at least {least}")
-    if scale is not None and not 0 < scale[0] <= scale[1]:
+    if scale is not None and not (len(scale) == 2 and 0 < scale[0] <= scale[1]):
         raise ValueError(f"scale is {scale}; expected (low, high) with 0 < low <= high")

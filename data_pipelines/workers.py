@@ -1,7 +1,7 @@
 """Processes that prepare batches end by `close` or with the process that started them, not by signals.
 
-Ctrl-C, and the SIGTERM of a scheduler, reach all processes of a run. They ask for a last checkpoint, and until
-it is made the run goes on reading.
+Ctrl-C, and the SIGTERM of a scheduler, reach all processes of a run. They ask for a last checkpoint, and the
+run goes on reading until it is made.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def deaf_children() -> Iterator[None]:
     """Processes and threads that are started inside never receive SIGINT and SIGTERM.
 
-    A worker ignores them once it runs `begin_worker`, but starting takes it seconds. What comes for this process
-    in the meantime is not lost: another thread receives it, or this one afterwards.
+    A worker ignores them once it runs `begin_worker`, but starting takes it seconds. What comes for this
+    process in the meantime is not lost: another thread receives it, or this one afterwards.
     """
     resource_tracker.ensure_running()  # the first start of this helper would unblock the signals here
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)

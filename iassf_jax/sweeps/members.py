@@ -97,6 +97,8 @@ def open_members(
 
     Everything is closed with `stack`.
     """
+    if configs[0].data.val:  # which they share; wrong options are noticed now, not at the first validation
+        data.validation_examples(configs[0], tasks[0])
     batches: dict[int, Any] = {}
     members = []
     for config, folder, task in zip(configs, folders, tasks, strict=True):
