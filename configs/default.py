@@ -45,7 +45,7 @@ def get_config() -> ConfigDict:
     config.checkpoint_every = 1000  # a checkpoint
     config.images_count = 4  # rows of the picture grid
 
-    config.keep_last = 3  # newest checkpoints that are kept
+    config.keep_last = 3  # newest checkpoints that are kept; at least 2 of a member of a population
     config.best_metric = "restored_psnr"  # whose best checkpoint is kept too; "" keeps only the newest
     config.best_mode = "max"  # "max" or "min" of best_metric is the best
     return config

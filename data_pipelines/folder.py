@@ -85,7 +85,9 @@ def training_iterator(
       ImageError: a set that cannot be opened; from `next`, when an image cannot be read or the images of a
         scene differ in size.
     """
-    if resize is not None and not all(isinstance(side, int) and side > 0 for side in resize):
+    if resize is not None and not (
+        len(resize) == 2 and all(isinstance(side, int) and side > 0 for side in resize)
+    ):
         raise ValueError(
             f"resize is {resize}; expected (height, width) in pixels; a random factor is `scale`"
         )

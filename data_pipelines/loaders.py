@@ -6,6 +6,7 @@ its rows of it. So a position is one number, which any number of hosts, worker p
 up, and the hosts' rows put together are the batch that one host would have read.
 """
 
+import contextlib
 import functools
 import hashlib
 import sys
@@ -19,6 +20,7 @@ from absl import flags
 from data_pipelines.cropping import draw_corner, random_crop, whole
 from data_pipelines.examples import Cached, Examples
 from data_pipelines.mixtures import Mixture
+from data_pipelines.workers import begin_worker, deaf_children
 
 _BATCHES_AHEAD_PER_THREAD = 2
 
@@ -30,7 +32,7 @@ class BatchIterator:
       batches: batch by number.
       identity: what a position depends on; `set_state` refuses one of other scenes or batches.
       num_threads: batches prepared at a time; 0 prepares each when it is asked for.
-      num_workers: processes that prepare them; 0 is this one.
+      num_workers: processes that prepare them, which no signal but SIGKILL ends; 0 is this one.
     """
 
     def __init__(
@@ -51,8 +53,11 @@ class BatchIterator:
 
     def __next__(self) -> dict[str, Any]:
         if self._iterator is None:
-            self._iterator = self._start()
-        batch = next(self._iterator)
+            with deaf_children() if self._num_workers else contextlib.nullcontext():
+                self._iterator = self._start()
+                batch = next(self._iterator)  # starts the processes
+        else:
+            batch = next(self._iterator)
         self._next += 1
         return batch
 
@@ -90,7 +95,7 @@ class BatchIterator:
             workers = grain.MultiprocessingOptions(
                 num_workers=self._num_workers, per_worker_buffer_size=_BATCHES_AHEAD_PER_THREAD
             )
-            dataset = dataset.mp_prefetch(workers)
+            dataset = dataset.mp_prefetch(workers, begin_worker)
         return iter(dataset)
 
 
@@ -271,5 +276,5 @@ def _check(
     ):
         if value < least:
             raise ValueError(f"{name} is {value}; expected at least {least}")
-    if scale is not None and not 0 < scale[0] <= scale[1]:
+    if scale is not None and not (len(scale) == 2 and 0 < scale[0] <= scale[1]):
         raise ValueError(f"scale is {scale}; expected (low, high) with 0 < low <= high")

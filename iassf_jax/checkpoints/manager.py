@@ -8,7 +8,7 @@ optimizer's moments.
 
 import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,10 +25,12 @@ from iassf_jax.checkpoints.storage import (
     is_complete,
     join_state,
     open_steps,
+    put_aside,
     remove_half_written,
     retention,
     split_state,
     storage_errors,
+    take_back,
 )
 from iassf_jax.checkpoints.versions import versions
 from iassf_jax.core.errors import CheckpointError
@@ -60,12 +62,13 @@ class CheckpointManager:
         self._best_metric = best_metric
         self._folder = (Path(workdir) / FOLDER).resolve()
         with storage_errors(self._folder, "open"):
-            if jax.process_index() == 0:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                remove_half_written(self._folder)
-            if jax.process_count() > 1:
-                multihost_utils.sync_global_devices("checkpoint folder")
+            self._on_main(self._prepare_folder)
             self._manager = open_steps(self._folder, retention(keep_last, best_metric, best_mode))
+
+    def _prepare_folder(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        remove_half_written(self._folder)
+        take_back(self._folder)
 
     def __enter__(self) -> "CheckpointManager":
         return self
@@ -84,7 +87,8 @@ class CheckpointManager:
     ) -> None:
         """Start saving `step`; the arrays are copied before this returns, so the state may be donated.
 
-        A checkpoint of the same step is replaced.
+        A checkpoint of the same step is replaced: this waits until the new one is on the disk, and a process
+        that is killed before finds the old one at its next start.
 
         Args:
           step: number of finished training steps.
@@ -103,9 +107,7 @@ class CheckpointManager:
                 f"the best checkpoint is chosen by {self._best_metric!r}, but the evaluation has {known}"
             )
         arrays = {name: ocp.args.StandardSave(tree) for name, tree in split_state(state).items()}
-        with storage_errors(self._folder / str(step), "save"):
-            if step in self._manager.all_steps():
-                self._manager.delete(step)
+        with storage_errors(self._folder / str(step), "save"), self._replacing(step):
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -116,6 +118,26 @@ class CheckpointManager:
                 ),
                 metrics=None if metrics is None else dict(metrics),
             )
+
+    @contextlib.contextmanager
+    def _replacing(self, step: int) -> Iterator[None]:
+        """Keep what there is of `step` until the new one is complete."""
+        if step not in self._manager.all_steps():
+            yield
+            return
+        self._manager.wait_until_finished()
+        self._on_main(lambda: put_aside(self._folder, step))
+        self._manager.reload()
+        yield
+        self._manager.wait_until_finished()
+        self._on_main(lambda: take_back(self._folder))
+
+    def _on_main(self, action: Callable[[], object]) -> None:
+        """Let the first process change the folder while the others wait."""
+        if jax.process_index() == 0:
+            action()
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("checkpoint folder")
 
     def latest_step(self) -> int | None:
         """Return the newest complete step, or None."""

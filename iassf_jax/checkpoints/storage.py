@@ -20,6 +20,7 @@ FOLDER = "checkpoints"
 ARRAYS = ("params", "optimizer")  # items of a step that hold arrays
 AVERAGE = "ema"  # a third one, where the run keeps a running mean of the parameters
 RECORDS = ("iterator", "config", "versions")  # items that hold JSON
+_REPLACED = ".replaced"  # ends the name of a step that is being written again
 _SHOWN = 5  # differences listed in an error
 _REASON = 400  # characters of a storage error that are shown
 _ADVICE = "Other steps are untouched: free space or delete a damaged step's folder, then start again"
@@ -69,6 +70,21 @@ def remove_half_written(folder: Path) -> None:
             and not is_complete(path)
         ):
             shutil.rmtree(path)
+
+
+def put_aside(folder: Path, step: int) -> None:
+    """Rename a step that is to be written again, so that it is there until the new one is."""
+    (folder / str(step)).rename(folder / f"{step}{_REPLACED}")
+
+
+def take_back(folder: Path) -> None:
+    """Give steps that were put aside their names again, where a killed process has not replaced them."""
+    for path in folder.glob(f"*{_REPLACED}"):
+        place = folder / path.name.removesuffix(_REPLACED)
+        if is_complete(place):
+            shutil.rmtree(path)
+        else:
+            path.rename(place)
 
 
 def is_complete(path: Path) -> bool:

@@ -14,7 +14,7 @@ from configs.sweeps.fusion_blocks import FUSION_BLOCKS
 from iassf_jax.evaluation import baselines
 from iassf_jax.report.published import ABLATION, SWEPT, TITLES
 from iassf_jax.reproduce.budgets import Budget
-from iassf_jax.sweeps.points import Point, make_point
+from iassf_jax.sweeps.points import Point, check_overrides, make_point
 
 _WHOLE: Mapping[str, Any] = {"alpha": 2.0, "model.num_fusion_blocks": 5, "model.ablation": "none"}
 _VALUES: Mapping[str, tuple[str, Sequence[Any]]] = {
@@ -82,11 +82,15 @@ def make_runs(
       overrides: "config.NAME=VALUE" words for all runs.
 
     Raises:
-      ConfigError: options that do not exist.
+      ConfigError: options that do not exist, or that the tables set themselves.
     """
     runs: dict[str, tuple[Point, list[Study]]] = {}
     for wanted in studies:
-        for settings in wanted.runs(budget.seeds):
+        rows = wanted.runs(budget.seeds)
+        check_overrides(
+            overrides, rows, advice="leave the word out (--seeds N says how many seeds there are)"
+        )
+        for settings in rows:
             point = make_point(settings, budget.file, overrides)
             runs.setdefault(point.name, (point, []))[1].append(wanted)
     return runs

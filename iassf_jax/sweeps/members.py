@@ -18,6 +18,8 @@ from iassf_jax.training.state import TrainState
 from iassf_jax.training.task import Task
 from iassf_jax.training.validating import LocalValidator
 
+_KEPT = 2  # newest checkpoints: killed between two members' saves, they have only the one before in common
+
 
 @dataclasses.dataclass
 class Member:
@@ -95,6 +97,8 @@ def open_members(
 
     Everything is closed with `stack`.
     """
+    if configs[0].data.val:  # which they share; wrong options are noticed now, not at the first validation
+        data.validation_examples(configs[0], tasks[0])
     batches: dict[int, Any] = {}
     members = []
     for config, folder, task in zip(configs, folders, tasks, strict=True):
@@ -102,21 +106,29 @@ def open_members(
         if config.seed not in batches:
             reading = data.training_batches(_from_host(config), task)
             batches[config.seed] = stack.enter_context(contextlib.closing(reading))
-        manager = stack.enter_context(start.open_checkpoints(config, folder))
+        manager = stack.enter_context(start.open_checkpoints(config, folder, keep_at_least=_KEPT))
         members.append(Member(config, folder, task, loop.Progress(batches[config.seed]), manager))
     return members
 
 
-def rewind_to_common_step(members: Sequence[Member]) -> int:
+def rewind_to_common_step(members: Sequence[Member], *, console: Console) -> int:
     """Return the newest step of which every member has a checkpoint; 0 if there is none.
 
-    Later ones, of members that had come further, are moved aside: they will be made again.
+    Later ones, of members that had come further, are moved aside, and `console` says so: they will be made
+    again.
     """
     steps = [member.manager.all_steps() for member in members]
     common = max(set.intersection(*map(set, steps)), default=0)
     for member, saved in zip(members, steps, strict=True):
-        for later in [step for step in saved if step > common]:
-            member.manager.set_aside(later)
+        later = [step for step in saved if step > common]
+        places = [str(member.manager.set_aside(step)) for step in later]
+        if later:
+            console.print(
+                f"{member.folder.name} goes back from step {max(later)} to {common}, the newest that all "
+                f"members have; what it had later was moved to {', '.join(places)}",
+                highlight=False,
+                soft_wrap=True,
+            )
     return common
 
 

@@ -50,12 +50,15 @@ def make_points(
       overrides: "config.NAME=VALUE" words for all points, see `core.config.load_config`.
 
     Raises:
-      ConfigError: a file or option that does not exist, two factors that set one option, or equal points.
+      ConfigError: a file or option that does not exist, two factors that set one option, equal points, or a
+        word of `overrides` that no point would take.
     """
     files = [_find(file) for file in (sweep, *times)]
     factors = [*(_points_of(file) for file in files), *(_grid(text) for text in grids)]
     start = base or files[0]
-    points = [make_point(_merged(parts), start, overrides) for parts in itertools.product(*factors)]
+    merged = [_merged(parts) for parts in itertools.product(*factors)]
+    check_overrides(overrides, merged, advice="leave the word out, or change what the sweep yields")
+    points = [make_point(values, start, overrides) for values in merged]
     names = [point.name for point in points]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"points that are equal: {', '.join(twice)}")
@@ -97,6 +100,19 @@ def make_point(values: Overrides, base: str | Path, overrides: Sequence[str] = (
     """
     words = [f"config.{key}={_text(value)}" for key, value in values.items()]
     return Point(point_name(values), values, load_config(base, [*overrides, *words]))
+
+
+def check_overrides(overrides: Sequence[str], points: Sequence[Overrides], *, advice: str) -> None:
+    """Refuse "config.NAME=VALUE" words for options that every one of `points` sets itself.
+
+    Raises:
+      ConfigError: such a word; it would be without effect. `advice` ends the message.
+    """
+    own = set.intersection(*map(set, points)) if points else set()
+    for word in overrides:
+        option = word.lstrip("-").removeprefix("config.").partition("=")[0]
+        if option in own:
+            raise ConfigError(f"{word}: each of the runs sets {option} itself; {advice}")
 
 
 def _merged(parts: Iterable[Overrides]) -> Overrides:

@@ -108,7 +108,7 @@ class _Population:
         with contextlib.ExitStack() as stack:
             self.members = open_members(self.configs, self.folders, self.tasks, stack)
             stop = stack.enter_context(StopRequest())
-            step = rewind_to_common_step(self.members)
+            step = rewind_to_common_step(self.members, console=self.console)
             states = [self._begin(index, step) for index in range(len(self.members))]
             for member, state in zip(self.members, states, strict=True):
                 stack.enter_context(member.open_log(step, state.params))
@@ -195,6 +195,9 @@ class _Population:
         return bool(missing)
 
     def _save(self, step: int) -> None:
+        # No member may drop its older checkpoint while another's newer one is still being written.
+        for member in self.members:
+            member.manager.wait()
         self._each(lambda index: self.members[index].save(step, self._state(index)), step)
 
     def _report(self, step: int) -> None:

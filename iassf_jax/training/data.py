@@ -1,7 +1,8 @@
 """The data of a run as its configuration describes it: batches, validation examples, resident scenes."""
 
+import contextlib
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -24,7 +25,7 @@ def training_batches(config: ConfigDict, task: Task) -> Any:
       ImageError: the data cannot be read.
     """
     data = config.data
-    try:
+    with _config_errors():
         return training_iterator(
             data.train,
             batch_size=data.batch_size,
@@ -42,20 +43,18 @@ def training_batches(config: ConfigDict, task: Task) -> Any:
             with_hazy=not task.makes_hazy,
             **_reading(config, task),
         )
-    except ImageError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"config.data: {error}") from error
 
 
 def validation_examples(config: ConfigDict, task: Task) -> Iterable[Mapping[str, Any]]:
     """Return this process's share of the scenes of `config.data.val`, at full size, hazy where they are.
 
     Raises:
+      ConfigError: an impossible option of `config.data`.
       ImageError: the data cannot be read.
     """
     data = config.data
-    examples = evaluation_examples(data.val, limit=data.val_limit, **_reading(config, task))
+    with _config_errors(" (val, val_limit)"):
+        examples = evaluation_examples(data.val, limit=data.val_limit, **_reading(config, task))
     return itertools.islice(examples, jax.process_index(), None, jax.process_count())
 
 
@@ -75,6 +74,17 @@ def resident_scenes(config: ConfigDict, task: Task) -> Mapping[str, Any]:
     if mixture.has_pairs:
         raise ConfigError("config.data.resident keeps scenes, not pairs of a manifest: set it to False")
     return stack_scenes(mixture, crop=config.data.crop)
+
+
+@contextlib.contextmanager
+def _config_errors(what: str = "") -> Iterator[None]:
+    """Name the group of options that the package of the data, which knows none, complains of."""
+    try:
+        yield
+    except (ImageError, ConfigError):
+        raise
+    except ValueError as error:
+        raise ConfigError(f"config.data{what}: {error}") from error
 
 
 def _reading(config: ConfigDict, task: Task) -> dict[str, Any]:

@@ -112,7 +112,8 @@ def make_optimizer(options: Mapping[str, Any], *, steps: int) -> optax.GradientT
     factor 0 are frozen: no update, no decay, no moments, no part in the norm that is clipped.
 
     Raises:
-      ConfigError: an unknown name or decay rule, or numbers that make no schedule.
+      ConfigError: an unknown name or decay rule, or numbers that make no schedule; from `init`, a pattern of
+        `rates` that finds no parameter.
     """
     _check(options, steps)
     mask = {"all": None, "kernels": _kernels}[options["decay"]]
@@ -130,6 +131,7 @@ def make_optimizer(options: Mapping[str, Any], *, steps: int) -> optax.GradientT
         optimizer = optax.chain(on_joined(optax.clip_by_global_norm(options["clip_norm"])), optimizer)
     if any(factor == 0 for _, factor in options["rates"]):
         optimizer = optax.chain(_without_frozen(_groups(options["rates"])), optimizer)
+    optimizer = _with_known_groups(optimizer, _groups(options["rates"]))
     return _under_standard_promotion(optimizer)
 
 
@@ -142,8 +144,30 @@ def _groups(rates: Sequence[Sequence[Any]]) -> Groups:
 
 def _group(path: tuple[Any, ...], groups: Groups) -> int:
     """Return the number of the first group whose pattern is found in the path; the last one is the rest."""
-    name = jax.tree_util.keystr(path, simple=True, separator="/")
-    return next((i for i, (pattern, _) in enumerate(groups) if pattern.search(name)), len(groups))
+    return next((i for i, (pattern, _) in enumerate(groups) if pattern.search(_name(path))), len(groups))
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _with_known_groups(
+    optimizer: optax.GradientTransformation, groups: Groups
+) -> optax.GradientTransformation:
+    """Refuse parameters among which a pattern finds none: it would be without effect, and is misspelt."""
+
+    def init(params: Any) -> Any:
+        names = [_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+        for pattern, _ in groups:  # what it finds may be in the group of an earlier one
+            if not any(map(pattern.search, names)):
+                top = ", ".join(sorted({name.partition("/")[0] for name in names}))
+                raise ConfigError(
+                    f"config.optimizer.rates: {pattern.pattern!r} is found in no parameter's path; the paths "
+                    f"begin with {top} (parameters.txt of a run lists them)"
+                )
+        return optimizer.init(params)
+
+    return optax.GradientTransformation(init, optimizer.update)
 
 
 def _labels(params: Any, groups: Groups) -> Any:

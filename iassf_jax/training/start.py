@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -17,12 +18,15 @@ from iassf_jax.training.loop import Progress
 from iassf_jax.training.state import Initializer, TrainState, init_state
 
 
-def open_checkpoints(config: ConfigDict, workdir: Path) -> CheckpointManager:
-    """Open the checkpoints of the run in `workdir`; the best is kept where validations tell which it is."""
+def open_checkpoints(config: ConfigDict, workdir: Path, *, keep_at_least: int = 1) -> CheckpointManager:
+    """Open the checkpoints of the run in `workdir`; the best is kept where validations tell which it is.
+
+    Of the newest ones `keep_at_least` are kept whatever `config.keep_last` says.
+    """
     validates = config.data.val and config.eval_every
     return CheckpointManager(
         workdir,
-        keep_last=config.keep_last,
+        keep_last=max(config.keep_last, keep_at_least),
         best_metric=config.best_metric or None if validates else None,
         best_mode=config.best_mode,
     )
@@ -113,5 +117,8 @@ def fresh_state(
         return state
     params, account = warm_start(state.params, config.init_from, partially=config.init_partially)
     console.print(account.report(), highlight=False, soft_wrap=True)
-    ema = jax.tree.map(lambda leaf: leaf.copy(), params) if state.ema else {}
+    ema: Any = {}
+    if state.ema:  # a copy of its own, at its own places: a step is compiled for those
+        places = None if shardings is None else shardings.ema
+        ema = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree), out_shardings=places)(params)
     return dataclasses.replace(state, params=params, ema=ema)

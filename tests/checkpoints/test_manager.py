@@ -1,5 +1,7 @@
 """Checkpoints: what is saved comes back bit for bit, and whatever is damaged or foreign is named."""
 
+import multiprocessing
+import os
 import resource
 import shutil
 
@@ -106,6 +108,27 @@ def test_saving_a_step_again_replaces_it(tmp_path):
         assert manager.best_step() == 1
         state, _ = manager.restore(jax.eval_shape(make_state))
     assert_same(state, make_state(7.0))
+
+
+def _save_again(workdir):
+    """Save a step a second time, and die before the new one is complete."""
+    manager = CheckpointManager(workdir, keep_last=1, best_metric="psnr")
+    manager._manager.save = lambda *args, **kwargs: os._exit(9)
+    save(manager, 1, {"psnr": 3.0}, state=make_state(7.0))
+
+
+def test_a_process_killed_while_it_replaces_a_step_leaves_the_old_one(tmp_path):
+    with CheckpointManager(tmp_path, keep_last=1, best_metric="psnr") as manager:
+        save(manager, 1, {"psnr": 2.0})
+    process = multiprocessing.get_context("spawn").Process(target=_save_again, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 9
+    with CheckpointManager(tmp_path, keep_last=1, best_metric="psnr") as manager:
+        assert manager.all_steps() == [1] and manager.metrics(1) == {"psnr": 2.0}
+        assert_same(manager.restore(jax.eval_shape(make_state))[0], make_state(1.0))
+        save(manager, 1, {"psnr": 3.0}, state=make_state(7.0))
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["1"]
 
 
 def test_smallest_is_best_in_mode_min(tmp_path):

@@ -1,8 +1,11 @@
 """Batches for any number of hosts, workers and restarts; mixtures; evaluation batches; resident sets."""
 
 import json
+import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import cv2
 import jax
@@ -122,6 +125,55 @@ def test_worker_processes_give_the_same_batches_and_go_on_from_a_position(folder
     workers.close()
     assert_equal(take(workers, 3), expected[3:])  # closed is not lost, it starts again at its position
     workers.close()
+
+
+_READS_ON = """
+import multiprocessing, os, signal, sys, threading, time
+from data_pipelines.folder import training_iterator
+
+def once_they_start():  # and do not yet run anything of ours
+    while len(multiprocessing.active_children()) < 2:
+        time.sleep(0.001)
+    os.killpg(0, signal.SIGTERM)
+
+if __name__ == "__main__":
+    received = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: received.append(signal.Signals(number).name))
+    iterator = training_iterator(sys.argv[1], batch_size=2, crop=8, seed=0, num_workers=2, num_threads=1)
+    threading.Thread(target=once_they_start).start()
+    next(iterator)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.killpg(0, number)
+        for _ in range(20):
+            next(iterator)
+    print(*received, *(child.pid for child in multiprocessing.active_children()), flush=True)
+    time.sleep(600)
+"""
+
+
+def running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_workers_outlive_signals_to_the_group_but_not_their_parent(folder, tmp_path):
+    script = tmp_path / "reads_on.py"
+    script.write_text(_READS_ON)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(script), str(folder)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    ) as process:
+        words = process.stdout.readline().split()
+        process.kill()
+    assert words[:3] == ["SIGTERM", "SIGINT", "SIGTERM"] and len(words) == 5
+    deadline = time.monotonic() + 30
+    while any(running(pid) for pid in words[3:]):
+        assert time.monotonic() < deadline, "the workers outlive the process that started them"
+        time.sleep(0.05)
 
 
 def test_another_process_goes_on_where_this_one_stopped(sets, tmp_path):

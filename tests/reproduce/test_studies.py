@@ -55,6 +55,12 @@ def test_tables_share_runs_and_programs(tmp_path):
     assert sorted(map(len, units)) == [3] * 9 + [9, 9]
 
 
+@pytest.mark.parametrize("word", ["alpha=9", "seed=5", "model.num_fusion_blocks=3", "model.ablation=wo_fir"])
+def test_what_the_tables_set_themselves_is_not_changed_silently(word):
+    with pytest.raises(ConfigError, match=f"{word.partition('=')[0]} itself; .*--seeds"):
+        make_runs([study("VIII")], load_budget("smoke"), [f"--config.{word}"])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_budget_can_be_spent(name):
     budget = load_budget(name)

@@ -32,10 +32,20 @@ def test_files_and_grids_multiply(sweep_file):
 
 def test_a_base_and_overrides_hold_for_all_points(sweep_file):
     (point,) = make_points(
-        sweep_file({"alpha": 1.0}), base="cpu_small", overrides=["config.steps=7", "config.alpha=9"]
+        sweep_file({"alpha": 1.0}), base="cpu_small", overrides=["config.steps=7", "config.seed=9"]
     )
-    assert point.config.data.crop == 96 and point.config.steps == 7
-    assert point.config.alpha == 1.0  # the point's own value counts
+    assert point.config.data.crop == 96 and (point.config.steps, point.config.seed) == (7, 9)
+    assert point.config.alpha == 1.0
+
+
+def test_overrides_that_no_point_would_take_are_refused(sweep_file):
+    with pytest.raises(ConfigError, match="--config.alpha=9: each of the runs sets alpha itself"):
+        make_points(sweep_file({"alpha": 1.0}, {"alpha": 2.0}), overrides=["--config.alpha=9"])
+    with pytest.raises(ConfigError, match="sets seed itself"):
+        make_points(sweep_file({"alpha": 1.0}), grids=["seed=1,2"], overrides=["config.seed=3"])
+    one_by_one = sweep_file({"alpha": 1.0}, {"seed": 2})
+    values = [point.config.alpha for point in make_points(one_by_one, overrides=["config.alpha=9"])]
+    assert values == [1.0, 9.0]  # the point's own value counts, and it is named by it
 
 
 @pytest.mark.parametrize(

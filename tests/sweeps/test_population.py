@@ -1,10 +1,12 @@
 """A member of a population is the run that it would be alone, whatever becomes of the others."""
 
+import io
 import json
 
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
 from iassf_jax.checkpoints.manager import CheckpointManager
 from iassf_jax.core.errors import ConfigError, TrainingError
@@ -68,7 +70,7 @@ class Killed(Exception):
 
 
 def test_a_population_continues_from_the_step_that_all_have(make_config, tmp_path, silent, monkeypatch):
-    configs = [make_config(*SHORT, f"alpha={index}.5") for index in (1, 2)]
+    configs = [make_config(*SHORT, "keep_last=1", f"alpha={index}.5") for index in (1, 2)]
     whole = [tmp_path / "whole" / name for name in ("a", "b")]
     for folder, config in zip(whole, configs, strict=True):
         folder.mkdir(parents=True)
@@ -94,7 +96,9 @@ def test_a_population_continues_from_the_step_that_all_have(make_config, tmp_pat
         with monkeypatch.context() as patch, pytest.raises(Killed):
             patch.setattr(CheckpointManager, "save", killing_at(count))
             train_population(configs, folders, console=silent)
-    results = train_population(configs, folders, console=silent)
+    shown = io.StringIO()
+    results = train_population(configs, folders, console=Console(file=shown, width=400))
+    assert "a goes back from step 4 to 2" in shown.getvalue() and "members, steps 2 to 4" in shown.getvalue()
     assert saves == [2, 2, 2, 2, 4, 4] and [result.step for result in results] == [4, 4]
     for found, expected in zip(folders, whole, strict=True):
         assert lines(found) == lines(expected)

@@ -1,5 +1,6 @@
 """The schedule against its formula, and the optimizers against the updates they should make."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -144,3 +145,12 @@ def test_frozen_groups_do_not_move_and_do_not_count_in_the_norm():
 def test_impossible_groups_are_named(rates):
     with pytest.raises(ConfigError, match="pairs of a regular expression and a factor"):
         update_with(rates=rates)
+
+
+def test_a_pattern_that_finds_no_parameter_is_named():
+    update_with(
+        rates=(("^dehaze/", 0.1), ("kernel$", 0.5), ("^dehaze/kernel", 1.0))
+    )  # the last one comes late
+    optimizer = make_optimizer(OPTIONS | {"rates": (("^fusion/", 0.1), ("^dehase/", 0.0))}, steps=10)
+    with pytest.raises(ConfigError, match=r"rates: '\^dehase/' .* begin with dehaze, fusion"):
+        jax.eval_shape(optimizer.init, PARAMS)

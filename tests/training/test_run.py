@@ -13,6 +13,7 @@ from rich.console import Console
 
 from iassf_jax.checkpoints.manager import CheckpointManager, load_run
 from iassf_jax.core.errors import CheckpointError, ConfigError, InputError, TrainingError
+from iassf_jax.sweeps.population import train_population
 from iassf_jax.training import logging, run_training
 
 
@@ -217,6 +218,27 @@ def test_impossible_settings_stop_before_anything_is_made(
 ):
     with pytest.raises(error, match=message):
         run_training(make_config(*overrides), tmp_path / "run", console=silent)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "word, message",
+    [
+        ("data.val_limit=0", "limit is 0; expected at least 1"),
+        ("data.val=somewhere*0", "must be a positive number"),
+        ("data.scale=(0.5,)", "scale is .0.5,.; expected .low, high"),
+        ("data.resize=(48,)", "resize is .48,.; expected .height, width"),
+        ("optimizer.rates=(('^frist/',0.1),)", "'.frist/' .* begin with first, second"),
+    ],
+)
+@pytest.mark.usefixtures("without_type_checks")
+def test_what_only_the_data_and_the_network_tell_to_be_impossible(
+    make_config, silent, tmp_path, word, message
+):
+    with pytest.raises(ConfigError, match=message):
+        run_training(make_config(word), tmp_path / "run", console=silent)
+    with pytest.raises(ConfigError, match=message):
+        train_population([make_config(word)], [tmp_path / "member"], console=silent)
     assert not (tmp_path / "run").exists()
 
 

@@ -65,6 +65,16 @@ def test_any_mesh_gives_the_losses_of_one_device(reference, make_wide, silent, t
     assert len(result.state.step.sharding.device_set) == int(mesh[0][-1]) * (4 if len(mesh) == 3 else 1)
 
 
+def test_a_running_mean_has_its_own_places_from_given_weights_too(make_wide, silent, tmp_path):
+    short = ("steps=2", "checkpoint_every=2")
+    run_training(make_wide("mesh.data=1", *short), tmp_path / "first", console=silent)
+    rules = "mesh.rules=('^ema/=data','.*=replicated')"
+    config = make_wide("mesh.data=8", rules, *short, "ema_decay=0.5", f"init_from={tmp_path / 'first'}")
+    state = run_training(config, tmp_path / "second", console=silent).state
+    kernels = [tree["first"]["kernel"].sharding for tree in (state.params, state.ema)]
+    assert [kernel.is_fully_replicated for kernel in kernels] == [True, False]
+
+
 def test_a_checkpoint_of_eight_devices_goes_on_with_one_and_with_two_by_four(
     reference, make_wide, silent, tmp_path, monkeypatch
 ):
