@@ -200,11 +200,11 @@ def initial_values(model, *modules: str):
     """Initial parameters of these modules of the dehaze network; the others are not compiled."""
 
     @jax.jit
-    def init(key):
-        dehaze = model.init(key, *images((16, 16)))["params"]["dehaze"]
+    def init(key, *inputs):
+        dehaze = model.init(key, *inputs)["params"]["dehaze"]
         return {name: dehaze[name] for name in modules}
 
-    return init(jax.random.key(0))
+    return init(jax.random.key(0), *images((16, 16)))
 
 
 def test_initial_values_follow_the_released_rules():
