@@ -23,7 +23,7 @@ from data_pipelines.decode import read_infrared, read_visible
 from iassf_jax.core.allocator import restart_with_huge_pages
 from iassf_jax.inference.folder import fuse_pairs
 from iassf_jax.inference.fuser import Fuser
-from iassf_jax.inference.inputs import prepare_pair
+from iassf_jax.inference.inputs import PreparedPair, prepare_pair
 from iassf_jax.inference.pairs import OutputLayout, Pair, match_pairs
 
 
@@ -34,17 +34,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     pairs = _pairs(args.data, args.pairs)
     with tempfile.TemporaryDirectory() as folder:
         layout = OutputLayout(Path(folder), tuple(filter(None, args.save.split(","))))
-        record = measure(fuser, pairs, layout, args.rounds)
-    record |= {"weights": args.weights, "save": args.save, "pairs": args.pairs}
+        record = measure(fuser, pairs, layout, rounds=args.rounds, batch=args.batch)
+    record |= {"weights": args.weights, "save": args.save, "pairs": args.pairs, "batch": args.batch}
     print(json.dumps(record, indent=2))
     if args.output:
         args.output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def measure(fuser: Fuser, pairs: Sequence[Pair], layout: OutputLayout, rounds: int) -> dict:
-    """Time the folder and the network alone in turn, after one pair of each size."""
-    turns = {"folder": _whole_folder(fuser, pairs, layout), "network alone": _alone(fuser, pairs)}
-    _alone(fuser, pairs)()  # compiles
+def measure(
+    fuser: Fuser, pairs: Sequence[Pair], layout: OutputLayout, *, rounds: int, batch: int = 1
+) -> dict:
+    """Time the folder and the network alone in turn; neither compiles in its turns."""
+    alone = _alone(fuser, pairs, batch)
+    turns = {"folder": _whole_folder(fuser, pairs, layout, batch), "network alone": alone}
+    alone()
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(rounds):
         for name, turn in turns.items():
@@ -61,26 +64,37 @@ def measure(fuser: Fuser, pairs: Sequence[Pair], layout: OutputLayout, rounds: i
     }
 
 
-def _whole_folder(fuser: Fuser, pairs: Sequence[Pair], layout: OutputLayout) -> Callable[[], None]:
+def _whole_folder(
+    fuser: Fuser, pairs: Sequence[Pair], layout: OutputLayout, batch: int
+) -> Callable[[], None]:
     def turn() -> None:
-        report = fuse_pairs(fuser, pairs, layout, overwrite=True)
+        report = fuse_pairs(fuser, pairs, layout, overwrite=True, batch=batch)
         if report.failures:
             raise SystemExit(f"{report.failures[0].name}: {report.failures[0].reason}")
 
     return turn
 
 
-def _alone(fuser: Fuser, pairs: Sequence[Pair]) -> Callable[[], None]:
+def _alone(fuser: Fuser, pairs: Sequence[Pair], batch: int) -> Callable[[], None]:
     files = dict.fromkeys((pair.visible, pair.infrared) for pair in pairs)
     prepared = {
         file: prepare_pair(read_visible(file[0]), read_infrared(file[1]), fuser.ir_range) for file in files
     }
 
+    batches = _batches([prepared[pair.visible, pair.infrared] for pair in pairs], batch)
+
     def turn() -> None:
-        for pair in pairs:
-            fuser.fuse_prepared([prepared[pair.visible, pair.infrared]])
+        for images in batches:
+            fuser.fuse_prepared(images, batch=batch)
 
     return turn
+
+
+def _batches(images: Sequence[PreparedPair], size: int) -> list[list[PreparedPair]]:
+    same: dict[tuple[int, ...], list[PreparedPair]] = {}
+    for pair in images:
+        same.setdefault(pair[0].shape, []).append(pair)
+    return [found[i : i + size] for found in same.values() for i in range(0, len(found), size)]
 
 
 def _pairs(data: Path, count: int) -> list[Pair]:
@@ -98,6 +112,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", default="iassf", metavar="W", help="as of `iassf fuse` (default: iassf)")
     parser.add_argument("--save", default="", metavar="KINDS", help="restored,haze: written besides")
     parser.add_argument("--pairs", type=int, default=200, metavar="N", help="pairs a turn (default: 200)")
+    parser.add_argument(
+        "--batch", type=int, default=1, metavar="N", help="pairs computed together (default: 1)"
+    )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of each (default: 5)")
     parser.add_argument("--output", type=Path, metavar="F.json", help="write the record here")
     return parser.parse_args(argv)
