@@ -13,7 +13,6 @@ import json
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from benchmarks.turns import take_turns
 from data_pipelines.folder import training_iterator
 from data_pipelines.loaders import BatchIterator
 from data_pipelines.mixtures import open_mixture
@@ -55,14 +55,11 @@ def main() -> None:
 
 def measure(candidates: dict[str, Callable[[int], object]], rounds: int, batches: int) -> dict:
     """Time the candidates in turn; they are called with the number of batches to make."""
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for name in candidates:
-        candidates[name](1)  # compiles
-    for _ in range(rounds):
-        for name, batch in candidates.items():
-            start = time.perf_counter()
-            batch(batches)
-            seconds[name].append((time.perf_counter() - start) / batches)
+    for make in candidates.values():
+        make(1)  # compiles
+    turns = {name: functools.partial(make, batches) for name, make in candidates.items()}
+    taken = take_turns(turns, rounds)
+    seconds = {name: [turn / batches for turn in values] for name, values in taken.items()}
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     ratios = {
         name: statistics.median(a / b for a, b in zip(seconds[RIVAL], values, strict=True))

@@ -12,13 +12,13 @@ import json
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
 import jax
 
+from benchmarks.turns import take_turns
 from data_pipelines.decode import read_infrared, read_visible
 from iassf_jax.core.allocator import restart_with_huge_pages
 from iassf_jax.inference.folder import fuse_pairs
@@ -48,12 +48,7 @@ def measure(
     alone = _alone(fuser, pairs, batch)
     turns = {"folder": _whole_folder(fuser, pairs, layout, batch), "network alone": alone}
     alone()
-    seconds: dict[str, list[float]] = {name: [] for name in turns}
-    for _ in range(rounds):
-        for name, turn in turns.items():
-            start = time.perf_counter()
-            turn()
-            seconds[name].append(time.perf_counter() - start)
+    seconds = take_turns(turns, rounds)
     both = zip(seconds["folder"], seconds["network alone"], strict=True)
     return {
         "device": jax.devices()[0].device_kind,
@@ -80,7 +75,6 @@ def _alone(fuser: Fuser, pairs: Sequence[Pair], batch: int) -> Callable[[], None
     prepared = {
         file: prepare_pair(read_visible(file[0]), read_infrared(file[1]), fuser.ir_range) for file in files
     }
-
     batches = _batches([prepared[pair.visible, pair.infrared] for pair in pairs], batch)
 
     def turn() -> None:

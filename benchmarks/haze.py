@@ -10,7 +10,6 @@ so that other work on the machine slows all of them; medians are reported, and s
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from benchmarks.turns import take_turns
 from configs import default
 from data_pipelines.augment import augment, to_float
 from data_pipelines.haze import synthesize_with_parameters
@@ -57,7 +57,9 @@ def main() -> None:
     candidates["PIL + NumPy: iassf_released"] = lambda: _host(batch, rng, _released)
     candidates["PIL + NumPy: reside_its, plane"] = lambda: _host(batch, rng, _plane)
     candidates["training step"] = _step(args.step_batch)
-    record = _record(_alternate(candidates, args.rounds), args.step_batch)
+    for run in candidates.values():
+        run()  # compiles
+    record = _record(take_turns(candidates, args.rounds), args.step_batch)
     for name, entry in record["candidates"].items():
         share = f"{100 * entry['share_of_step']:6.2f} % of a step" if "share_of_step" in entry else ""
         print(
@@ -65,18 +67,6 @@ def main() -> None:
         )
     if args.output:
         args.output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-def _alternate(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    for run in candidates.values():
-        run()  # compiles
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, run in candidates.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
-    return times
 
 
 def _record(times: dict[str, list[float]], step_batch: int) -> dict:
