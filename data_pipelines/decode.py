@@ -128,6 +128,18 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
     return sorted(path for path in shown if path.suffix.lower() in EXTENSIONS and path.is_file())
 
 
+def images_by_stem(folder: str | os.PathLike) -> dict[str, list[Path]]:
+    """Return the images of `list_images` by file name without extension, which several may share.
+
+    Raises:
+        ImageError: the folder does not exist or is a file.
+    """
+    stems: dict[str, list[Path]] = {}
+    for path in list_images(folder):
+        stems.setdefault(path.stem, []).append(path)
+    return stems
+
+
 def _read(path: str | os.PathLike) -> bytes:
     try:
         return Path(path).read_bytes()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_pipelines.decode import EXTENSIONS, ImageError, list_images
+from data_pipelines.decode import EXTENSIONS, ImageError, images_by_stem
 from iassf_jax.core.errors import InputError
 from iassf_jax.core.images import OUTPUT_EXTENSIONS
 
@@ -107,13 +107,9 @@ def match_pairs(visible: Path, infrared: Path) -> tuple[list[Pair], list[Failure
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:
     try:
-        images = list_images(folder)
+        return images_by_stem(folder)
     except ImageError as error:
         raise InputError(str(error)) from error
-    stems: dict[str, list[Path]] = {}
-    for path in images:
-        stems.setdefault(path.stem, []).append(path)
-    return stems
 
 
 def _why_no_pair(files: dict[str, list[Path]]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from data_pipelines.decode import ImageError, image_size, list_images, read_infrared, read_visible
+from data_pipelines.decode import ImageError, image_size, images_by_stem, read_infrared, read_visible
 from iassf_jax.core.errors import InputError
 from iassf_jax.metrics.baselines import BASELINES
 from iassf_jax.metrics.canvas import canvases
@@ -170,13 +170,9 @@ def _sizes(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:
     try:
-        images = list_images(folder)
+        return images_by_stem(folder)
     except ImageError as error:
         raise InputError(str(error)) from error
-    stems: dict[str, list[Path]] = {}
-    for path in images:
-        stems.setdefault(path.stem, []).append(path)
-    return stems
 
 
 def _only(kind: str, paths: Sequence[Path]) -> Path:
