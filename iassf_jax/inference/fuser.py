@@ -21,7 +21,7 @@ from iassf_jax.core.errors import InputError
 from iassf_jax.core.images import InfraredRange, to_uint8
 from iassf_jax.inference.buckets import Size, pad_image
 from iassf_jax.inference.inputs import SMALLEST_SIDE, PreparedPair, format_size, prepare_pair
-from iassf_jax.inference.programs import check_finite, estimate_density, fuse_tile, fuse_whole
+from iassf_jax.inference.programs import check_finite, estimate_density, finish_whole, fuse_tile, fuse_whole
 from iassf_jax.inference.tiling import OVERLAP_SHARE, choose_tile, count_tiles, map_tiles
 
 
@@ -90,6 +90,7 @@ class Fuser:
         self._fuse_whole, self._fuse_tile, self._estimate_density = (
             jax.jit(partial(program, model)) for program in (fuse_whole, fuse_tile, estimate_density)
         )
+        self._finish_whole = jax.jit(finish_whole)
 
     @classmethod
     def from_pretrained(cls, source: str | os.PathLike, **options: Any) -> "Fuser":
@@ -193,7 +194,8 @@ class Fuser:
         infrared = np.stack([pad_image(pair[1], shape) for pair in full])
         if self._rows is not None and len(full) % self._rows.num_devices == 0:
             visible, infrared = jax.device_put((visible, infrared), self._rows)
-        outputs = jax.device_get(self._fuse_whole(self._variables, visible, infrared, self._conditions))
+        results = self._fuse_whole(self._variables, visible, infrared, self._conditions)
+        outputs = jax.device_get(self._finish_whole(results))
         check_finite(outputs["finite"])
         return [_crop(outputs, index, _size(pair)) for index, pair in enumerate(pairs)]
 

@@ -33,18 +33,26 @@ def check_finite(finite: Bool[np.ndarray, "*any"] | np.bool_) -> None:
 def fuse_whole(
     model: nn.Module, variables: Any, visible: Visible, infrared: Infrared, conditions: Conditions
 ) -> dict[str, Array]:
-    """Run the network on whole images.
+    """Run the network on whole images; return "fused", "restored" and "haze_density", float32, not clipped."""
+    outputs = _apply(model, variables, visible, infrared, conditions)
+    return {name: _float32(outputs[name]) for name in ("fused", "restored", "haze_density")}
+
+
+def finish_whole(outputs: dict[str, Array]) -> dict[str, Array]:
+    """Turn the results of `fuse_whole` into what leaves the device.
+
+    A program of its own: compiled together, XLA's CPU compiler works the network's last loops out anew for
+    each use of their results, which took a quarter of the packaged networks' time.
 
     Returns:
         "fused" and "restored", uint8 [b h w 3]; "haze_density", float32 [b h w] in [0,1]; "finite", bool [b]:
         whether the network's results were finite, which uint8 does not show.
     """
-    outputs = _apply(model, variables, visible, infrared, conditions)
-    fused, restored = _float32(outputs["fused"]), _float32(outputs["restored"])
+    fused, restored = outputs["fused"], outputs["restored"]
     return {
         "fused": _quantise(fused),
         "restored": _quantise(restored),
-        "haze_density": jnp.clip(_float32(outputs["haze_density"]), 0.0, 1.0),
+        "haze_density": jnp.clip(outputs["haze_density"], 0.0, 1.0),
         "finite": _finite(fused) & _finite(restored),
     }
 

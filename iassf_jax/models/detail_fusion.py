@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from iassf_jax.ops import blur, collapse, laplacian_pyramid, rgb_to_gray
+from iassf_jax.ops import blur, channel_mean, collapse, laplacian_pyramid, rgb_to_gray
 
 _SMOOTHING = 8  # blurs of the map that says which detail is stronger; without them it flickers
 
@@ -63,7 +63,5 @@ def _faintness(infrared: Float[Array, "b h w k"], limit: float | int) -> Float[A
 
 
 def _stronger(a: Float[Array, "b h w c"], b: Float[Array, "b h w k"]) -> Float[Array, "b h w c"]:
-    lead = jnp.abs(a).mean(axis=-1, keepdims=True) - jnp.abs(b).mean(axis=-1, keepdims=True)
-    for _ in range(_SMOOTHING):
-        lead = blur(lead)
-    return jnp.where(lead >= 0, a, b)
+    lead = channel_mean(jnp.abs(a)) - channel_mean(jnp.abs(b))
+    return jnp.where(blur(lead, _SMOOTHING) >= 0, a, b)

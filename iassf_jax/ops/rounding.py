@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from iassf_jax.core.errors import InputError
+from iassf_jax.ops.color import channel_mean
 from iassf_jax.ops.filters import box_mean
 
 _STEP_VARIANCE = 1.0 / (12.0 * 255.0**2)  # of the rounding of [0,1] to 8 bits
@@ -33,10 +34,10 @@ def smooth_rounding(
     """
     if strength < 0:
         raise InputError(f"strength is {strength}; expected 0 or more")
-    excess = jnp.maximum(jnp.square(gain).mean(axis=-1, keepdims=True) - 1.0, 0.0)
+    excess = jnp.maximum(channel_mean(jnp.square(gain)) - 1.0, 0.0)
     mean = box_mean(image, size)
-    squares = box_mean(jnp.square(image).mean(axis=-1, keepdims=True), size)
-    variance = squares - jnp.square(mean).mean(axis=-1, keepdims=True)
+    squares = box_mean(channel_mean(jnp.square(image)), size)
+    variance = squares - channel_mean(jnp.square(mean))
     noise = strength * _STEP_VARIANCE * excess
     kept = jnp.maximum(0.0, 1.0 - noise / jnp.maximum(variance, 1e-12))
     return box_mean(kept, size) * image + box_mean((1.0 - kept) * mean, size)
