@@ -34,6 +34,13 @@ def test_gray_matches_opencv(rng):
     np.testing.assert_allclose(found, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), atol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_mean_of_channels(rng, channels):
+    image = rng.uniform(size=(2, 5, 4, channels))
+    found = ops.channel_mean(jnp.asarray(image, jnp.float32))
+    np.testing.assert_allclose(found, image.mean(axis=3, keepdims=True), rtol=1e-6)
+
+
 @settings(max_examples=20, deadline=None)
 @given(pixel=st.tuples(*[st.floats(0, 1, width=32)] * 3))
 def test_round_trip_and_range(pixel):

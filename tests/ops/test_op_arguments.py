@@ -45,6 +45,7 @@ TAKES_IMAGES = {
     "collapse": lambda x: ops.collapse([x]),
     "sobel": ops.sobel,
     "sobel_magnitude_l1": ops.sobel_magnitude_l1,
+    "channel_mean": ops.channel_mean,
     "rgb_to_gray": ops.rgb_to_gray,
     "rgb_to_ycbcr": ops.rgb_to_ycbcr,
     "ycbcr_to_rgb": ops.ycbcr_to_rgb,

@@ -29,6 +29,16 @@ def test_blur_is_the_binomial_reflected_at_the_border(rng):
     np.testing.assert_allclose(blur(jnp.asarray(image)[None])[0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (20, 13)])
+@pytest.mark.parametrize("times", [2, 8])
+def test_blurs_at_once_are_blurs_one_after_another(rng, size, times):
+    image = jnp.asarray(rng.uniform(size=(1, *size, 1)), jnp.float32)
+    expected = image
+    for _ in range(times):
+        expected = blur(expected)
+    np.testing.assert_allclose(blur(image, times), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("size", [(3, 3), (4, 5), (16, 24), (17, 40), (31, 8)])
 @pytest.mark.parametrize("levels", [0, 1, 4])
 def test_a_pyramid_collapses_to_its_image(rng, size, levels):
@@ -52,3 +62,5 @@ def test_gradients_and_errors():
         expand(image, (26, 20))
     with pytest.raises(InputError, match="levels is -1"):
         laplacian_pyramid(image, -1)
+    with pytest.raises(InputError, match="times is 0"):
+        blur(image, 0)
