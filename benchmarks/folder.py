@@ -3,8 +3,9 @@
     python -m benchmarks.folder --data D --weights iassf --pairs 200 --output folder.json
 
 D is a folder with hazy/ and IR/ (or GT/, where nothing is hazy); its pairs are taken again and again until
-there are enough. The rival has the same images decoded in memory and throws its results away. Both take turns
-in one process; the median of their ratios is reported.
+there are enough. The rivals have the same images decoded in memory and throw their results away: one after
+another, as a loop over the pairs computes them, and two at once, as `iassf fuse` does. All take turns in one
+process; the medians of their ratios are reported.
 """
 
 import argparse
@@ -13,6 +14,8 @@ import os
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -21,7 +24,7 @@ import jax
 from benchmarks.turns import take_turns
 from data_pipelines.decode import read_infrared, read_visible
 from iassf_jax.core.allocator import restart_with_huge_pages
-from iassf_jax.inference.folder import fuse_pairs
+from iassf_jax.inference.folder import COMPUTERS, fuse_pairs
 from iassf_jax.inference.fuser import Fuser
 from iassf_jax.inference.inputs import PreparedPair, prepare_pair
 from iassf_jax.inference.pairs import OutputLayout, Pair, match_pairs
@@ -44,18 +47,23 @@ def main(argv: Sequence[str] | None = None) -> None:
 def measure(
     fuser: Fuser, pairs: Sequence[Pair], layout: OutputLayout, *, rounds: int, batch: int = 1
 ) -> dict:
-    """Time the folder and the network alone in turn; neither compiles in its turns."""
-    alone = _alone(fuser, pairs, batch)
-    turns = {"folder": _whole_folder(fuser, pairs, layout, batch), "network alone": alone}
-    alone()
-    seconds = take_turns(turns, rounds)
-    both = zip(seconds["folder"], seconds["network alone"], strict=True)
+    """Time the folder and the network alone in turn; none compiles in its turns."""
+    batches = _batches(fuser, pairs, batch)
+    alone = {
+        "network alone": partial(_compute, fuser, batches, batch, 1),
+        "network alone, two at once": partial(_compute, fuser, batches, batch, COMPUTERS),
+    }
+    alone["network alone"]()
+    seconds = take_turns({"folder": _whole_folder(fuser, pairs, layout, batch), **alone}, rounds)
     return {
         "device": jax.devices()[0].device_kind,
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
         "seconds": seconds,
-        "ratio": statistics.median(folder / alone for folder, alone in both),
+        "ratios": {
+            name: statistics.median(a / b for a, b in zip(seconds["folder"], seconds[name], strict=True))
+            for name in alone
+        },
     }
 
 
@@ -70,25 +78,22 @@ def _whole_folder(
     return turn
 
 
-def _alone(fuser: Fuser, pairs: Sequence[Pair], batch: int) -> Callable[[], None]:
+def _compute(fuser: Fuser, batches: Sequence[list[PreparedPair]], batch: int, at_once: int) -> None:
+    with ThreadPoolExecutor(at_once) as computers:
+        for _ in computers.map(partial(fuser.fuse_prepared, batch=batch), batches):
+            pass
+
+
+def _batches(fuser: Fuser, pairs: Sequence[Pair], batch: int) -> list[list[PreparedPair]]:
     files = dict.fromkeys((pair.visible, pair.infrared) for pair in pairs)
     prepared = {
         file: prepare_pair(read_visible(file[0]), read_infrared(file[1]), fuser.ir_range) for file in files
     }
-    batches = _batches([prepared[pair.visible, pair.infrared] for pair in pairs], batch)
-
-    def turn() -> None:
-        for images in batches:
-            fuser.fuse_prepared(images, batch=batch)
-
-    return turn
-
-
-def _batches(images: Sequence[PreparedPair], size: int) -> list[list[PreparedPair]]:
     same: dict[tuple[int, ...], list[PreparedPair]] = {}
-    for pair in images:
-        same.setdefault(pair[0].shape, []).append(pair)
-    return [found[i : i + size] for found in same.values() for i in range(0, len(found), size)]
+    for pair in pairs:
+        images = prepared[pair.visible, pair.infrared]
+        same.setdefault(images[0].shape, []).append(images)
+    return [found[i : i + batch] for found in same.values() for i in range(0, len(found), batch)]
 
 
 def _pairs(data: Path, count: int) -> list[Pair]:

