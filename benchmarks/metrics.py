@@ -10,6 +10,7 @@ import argparse
 import json
 import platform
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -17,6 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks.metrics_numpy import METRICS as PLAIN
+from benchmarks.turns import take_turns
 from iassf_jax.metrics.measure import compiled_measure
 
 
@@ -60,32 +62,31 @@ def _time(names, images, rounds):
     program = compiled_measure(names)
     on_device = {name: jax.numpy.asarray(image[..., None]) for name, image in images.items()}
     needed = on_device if names not in (("q_sf",), ("q_niqe",)) else {"fused": on_device["fused"]}
+    triples = list(zip(images["infrared"], images["visible"], images["fused"], strict=True))
+
+    def ours() -> Mapping[str, jax.Array]:
+        return jax.block_until_ready(program(needed))
+
+    def plain() -> list[list[float]]:
+        return [[PLAIN[name](*triple) for triple in triples] for name in names]
+
     start = time.perf_counter()
-    values = jax.block_until_ready(program(needed))
+    values = ours()
     first = time.perf_counter() - start
-    ours, plain = [], []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        values = jax.block_until_ready(program(needed))
-        ours.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        expected = [
-            [
-                PLAIN[name](*triple)
-                for triple in zip(images["infrared"], images["visible"], images["fused"], strict=True)
-            ]
-            for name in names
-        ]
-        plain.append(time.perf_counter() - start)
+    expected = plain()
+    medians = {
+        side: float(np.median(seconds))
+        for side, seconds in take_turns({"jax": ours, "numpy": plain}, rounds).items()
+    }
     deviations = [
         float(np.max(np.abs(np.asarray(values[name]) / np.array(rows) - 1)))
         for name, rows in zip(names, expected, strict=True)
     ]
     return {
         "first_call_s": first,
-        "jax_s": float(np.median(ours)),
-        "numpy_s": float(np.median(plain)),
-        "times_faster": float(np.median(plain) / np.median(ours)),
+        "jax_s": medians["jax"],
+        "numpy_s": medians["numpy"],
+        "times_faster": medians["numpy"] / medians["jax"],
         "largest_relative_difference": max(deviations),
     }
 

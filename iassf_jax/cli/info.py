@@ -20,6 +20,7 @@ import jax
 import numpy as np
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
@@ -110,7 +111,7 @@ def _packaged() -> Table:
     for name, path in packaged_weights().items():
         header = read_header(path)
         about = ", ".join(f"{key}: {value}" for key, value in header.info.items())
-        table.add_row(name, header.model["name"], header.dtype, about)
+        table.add_row(name, header.model["name"], header.dtype, escape(about))
     if table.row_count == 0:
         table.add_row("none", "", "", "")
     return table
@@ -152,9 +153,9 @@ def _print_costs(console: Console, labelled: Mapping[str, Mapping[str, Any]], *,
 def _print_weights(console: Console, source: str, *, flops: bool, latency: bool) -> None:
     model, variables = load_pretrained(source)
     leaves = jax.tree.leaves(variables["params"])
-    table = Table("what", "value", title=source)
+    table = Table("what", "value", title=escape(source))
     for name, value in model.items():
-        table.add_row("network" if name == "name" else name, str(value))
+        table.add_row("network" if name == "name" else name, escape(str(value)))
     table.add_section()
     table.add_row("parameters", f"{sum(int(np.size(leaf)) for leaf in leaves):,}")
     table.add_row("tensors", str(len(leaves)))

@@ -15,7 +15,7 @@ from iassf_jax.core.errors import ConfigError
 from iassf_jax.models.ablations import check_ablation, check_density_is_used, uses_haze_density
 from iassf_jax.models.fusion import FUSION_LAYOUTS, MultiStageFusion
 from iassf_jax.models.haze_density import haze_density as estimate_haze_density
-from iassf_jax.models.inputs import check_inputs, pad_density
+from iassf_jax.models.inputs import check_inputs, check_positive, pad_density
 from iassf_jax.models.layers.initializers import torch_conv, torch_dense
 from iassf_jax.models.layers.prompting import PROMPT_MODES, PromptEmbedding, PromptGeneration
 from iassf_jax.models.layers.restormer import (
@@ -97,6 +97,7 @@ class Iassf(nn.Module):
             if getattr(self, field) not in valid:
                 raise ConfigError(f"{field} must be one of {valid}, not {getattr(self, field)!r}")
         check_ablation(self.ablation)
+        check_positive(self, "num_prompts", "prompt_size", "peb_heads", "haze_window", "haze_box", "tf_heads")
         if self.channels < 2 or self.channels % 2:
             raise ConfigError(f"channels must be even and at least 2, not {self.channels}")
         super().__post_init__()

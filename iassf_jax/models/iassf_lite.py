@@ -20,8 +20,14 @@ from jaxtyping import Array, Float
 from iassf_jax.core.errors import ConfigError
 from iassf_jax.models.detail_fusion import fuse
 from iassf_jax.models.haze_laws import check_laws, explain
-from iassf_jax.models.iassf_released import DehazeNetwork, Image, check_dtype, to_unit_range
-from iassf_jax.models.inputs import SMALLEST_SIDE, check_inputs
+from iassf_jax.models.iassf_released import (
+    DEHAZE_COUNTS,
+    DehazeNetwork,
+    Image,
+    check_dtype,
+    to_unit_range,
+)
+from iassf_jax.models.inputs import SMALLEST_SIDE, check_inputs, check_positive
 from iassf_jax.ops import box_mean, downscale_area, resize_bilinear, smooth_rounding
 
 _ROUNDING_WINDOW = 7  # pixels
@@ -58,6 +64,7 @@ class IassfLite(nn.Module):
     def __post_init__(self):
         check_dtype(self.dtype)
         check_laws(self.haze_laws)
+        check_positive(self, *DEHAZE_COUNTS, "guide_size")
         super().__post_init__()
 
     @nn.compact

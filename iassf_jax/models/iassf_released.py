@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from iassf_jax.core.errors import ConfigError
 from iassf_jax.models.ablations import check_ablation, check_density_is_used, uses_haze_density
 from iassf_jax.models.haze_density import haze_density as estimate_haze_density
-from iassf_jax.models.inputs import check_inputs, pad_density
+from iassf_jax.models.inputs import check_inputs, check_positive, pad_density
 from iassf_jax.models.layers.gating import SelectiveKernelFusion
 from iassf_jax.models.layers.initializers import block_gain, torch_conv, torch_dense
 from iassf_jax.models.layers.recomputing import repeated
@@ -29,6 +29,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 # Layers 3 and 4 are as slow to recompute as the others and hold little: with them, a step at batch 2 and
 # 256x256 took 15 % longer for 1.6 instead of 2.2 GB of temporaries (4.9 GB without recomputation).
 _RECOMPUTED_LAYERS = (1, 2, 5)
+DEHAZE_COUNTS = ("embed_dims", "num_heads", "prompt_heads", "prompt_size", "num_prompts", "window")  # fields
 Image = Float[Array, "b h w 3"]
 Taps = dict[str, Array]
 
@@ -64,6 +65,7 @@ class IassfReleased(nn.Module):
     def __post_init__(self):
         check_dtype(self.dtype)
         check_ablation(self.ablation)
+        check_positive(self, *DEHAZE_COUNTS, "fusion_width", "fusion_prompt_size")
         super().__post_init__()
 
     @nn.compact

@@ -1,11 +1,24 @@
-"""What every network does with its inputs: checks, and padding of an injected haze density."""
+"""What every network does with its fields and inputs: checks, and padding of an injected haze density."""
 
+from flax import linen as nn
 from jaxtyping import Array, Float
 
-from iassf_jax.core.errors import InputError
+from iassf_jax.core.errors import ConfigError, InputError
 from iassf_jax.ops.padding import reflect_pad
 
 SMALLEST_SIDE = 16  # pixels; coarse levels are mostly border below this
+
+
+def check_positive(network: nn.Module, *fields: str) -> None:
+    """Check fields that count pixels, channels, heads or prompts.
+
+    Raises:
+      ConfigError: one of them, or a value of one of them, is below 1.
+    """
+    for field in fields:
+        value = getattr(network, field)
+        if min(value if isinstance(value, tuple | list) else (value,), default=1) < 1:
+            raise ConfigError(f"{field} must be at least 1, not {value}")
 
 
 def check_inputs(hazy: Array, infrared: Array, haze_density: Array | None = None) -> None:

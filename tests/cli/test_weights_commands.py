@@ -1,6 +1,7 @@
 """The commands around weights files, through the entry point."""
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -184,12 +185,14 @@ def test_info_lists_versions_devices_and_networks(capsys, monkeypatch):
     assert re.search(r"iassf_released\W+11,197,422", printed)
 
 
-def test_info_describes_weights(released, capsys):
-    assert main(["info", "--weights", str(released)]) == 0
+def test_info_describes_weights(released, tmp_path, capsys):
+    file = shutil.copy(released, tmp_path / f"[bold]mine{released.suffix}")
+    assert main(["info", "--weights", str(file)]) == 0
     printed = capsys.readouterr().out
     count = info.parameter_count({"name": "iassf_released", **FIELDS})
     assert f"{count:,}" in printed and re.search(r"all finite\W+yes", printed)
     assert re.search(r"num_fusion_blocks\W+3", printed)
+    assert "[bold]mine" in re.sub(r"\s", "", printed)
 
 
 def test_flops_of_a_known_layer_scale_with_the_network():

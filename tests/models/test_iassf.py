@@ -359,6 +359,7 @@ def test_max_pool():
         ({"ablation": "wo_all"}, "ablation"),
         ({"dtype": "float16"}, "dtype"),
         ({"channels": 5}, "channels must be even"),
+        ({"num_prompts": 0}, "num_prompts must be at least 1, not 0"),
     ],
 )
 def test_impossible_fields_are_errors_at_construction(fields, message):

@@ -113,6 +113,8 @@ def test_working_size(size, side, expected):
 
 def test_what_cannot_work_is_named():
     image = jnp.zeros((1, 32, 32, 3))
+    with pytest.raises(ConfigError, match="guide_size must be at least 1, not 0"):
+        models.create("iassf_lite", guide_size=0)
     with pytest.raises(ConfigError, match="working_side is 8"):
         jax.eval_shape(models.create("iassf_lite", working_side=8).init, KEY, image, image)
     with pytest.raises(InputError, match="too small"):

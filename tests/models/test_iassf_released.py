@@ -238,6 +238,10 @@ def test_bad_settings_and_shapes_are_named():
         jax.eval_shape(
             models.create("iassf_released", num_fusion_blocks=4).init, jax.random.key(0), hazy, infrared
         )
+    with pytest.raises(ConfigError, match="window must be at least 1, not 0"):
+        models.create("iassf_released", window=0)
+    with pytest.raises(ConfigError, match="embed_dims must be at least 1, not .*-8"):
+        models.create("iassf_released", embed_dims=(24, -8, 24, 24, 24))
     with pytest.raises(ConfigError, match="did you mean 'embed_dims'"):
         models.create("iassf_released", embed_dim=8)
     with pytest.raises(ConfigError, match="did you mean 'iassf_released'"):

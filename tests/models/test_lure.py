@@ -224,6 +224,7 @@ def test_bfloat16_keeps_images_and_parameters_in_float32():
         ({"rule": "max"}, "rule must be one of"),
         ({"decoder": "narrow"}, "decoder must be one of"),
         ({"text_backend": "clip"}, "text_backend must be one of"),
+        ({"heads": 0}, "heads must be at least 1, not 0"),
         ({"k_tb": (1, 2)}, "k_tb has 2 values for 4 levels"),
     ],
 )

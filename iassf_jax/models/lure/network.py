@@ -14,7 +14,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Float32, Int
 
 from iassf_jax.core.errors import ConfigError, InputError
-from iassf_jax.models.inputs import check_inputs
+from iassf_jax.models.inputs import check_inputs, check_positive
 from iassf_jax.models.lure.attention import TGA_VARIANTS
 from iassf_jax.models.lure.blocks import BlockOptions
 from iassf_jax.models.lure.decoder import DECODERS, Decoder
@@ -114,6 +114,7 @@ class Lure(nn.Module):
         for field, valid in _CHOICES.items():
             if getattr(self, field) not in valid:
                 raise ConfigError(f"{field} must be one of {valid}, not {getattr(self, field)!r}")
+        check_positive(self, "widths", "latents", "heads", "sentence_dim", "text_dim")
         for field in _PER_LEVEL:
             if len(getattr(self, field)) != len(self.widths):
                 raise ConfigError(
