@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 GROUPS = ("forward", "train", "data")
 PRECISIONS = ("float32", "tf32", "bfloat16")
@@ -33,12 +34,23 @@ class Case:
     height: int
     width: int
     precision: str = "float32"
-    remat: bool = False  # this project's training step computes blocks anew instead of keeping them
+    # How this project computes it:
+    pallas: bool = False  # with its kernels for GPUs
+    remat: bool = False  # in training, blocks are computed anew instead of kept
+    micro_batch: int | None = None  # in training, examples at once; None: all of the batch
 
     @property
     def name(self) -> str:
-        name = f"{self.task} {self.batch}x{self.height}x{self.width} {self.precision}"
-        return f"{name} remat" if self.remat else name
+        words = [self.task, f"{self.batch}x{self.height}x{self.width}", self.precision]
+        words += ["pallas"] * self.pallas + ["remat"] * self.remat
+        if self.micro_batch is not None:
+            words.append(f"in micro-batches of {self.micro_batch}")
+        return " ".join(words)
+
+    @property
+    def parts(self) -> int:
+        """Micro-batches of a training step."""
+        return 1 if self.micro_batch is None else self.batch // self.micro_batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,17 +71,19 @@ class Contender:
 
 
 def cases(
-    groups: Sequence[str], precisions: Sequence[str], *, only: str = "", remat: bool = False
+    groups: Sequence[str], precisions: Sequence[str], *, only: str = "", pallas: bool = False, **lean: Any
 ) -> list[Case]:
-    """List the cases of `groups` whose names contain `only`; the data group is float32."""
-    networks = [
-        Case(task, task, *size, precision, remat=remat and task == "train")
-        for task, sizes in (("forward", _FORWARD), ("train", _TRAIN))
-        for precision in precisions
-        for size in sizes
-    ]
-    every = networks + [Case("data", *what) for what in _DATA]
-    return [case for case in every if case.group in groups and only in case.name]
+    """List the cases of `groups` whose names contain `only`; the data group is float32.
+
+    `lean` are the fields of training cases that save memory. A batch which `micro_batch` does not divide is
+    left out.
+    """
+    every = [Case("data", *what) for what in _DATA]
+    for precision in precisions:
+        every += [Case("forward", "forward", *size, precision, pallas) for size in _FORWARD]
+        every += [Case("train", "train", *size, precision, pallas, **lean) for size in _TRAIN]
+    wanted = [case for case in every if case.group in groups and only in case.name]
+    return [case for case in wanted if case.batch % (case.micro_batch or 1) == 0]
 
 
 def contenders(case: Case, *, densities: Sequence[str]) -> list[Contender]:

@@ -71,7 +71,7 @@ Task = tuple[Callable[[], Any], Callable[[], np.ndarray], dict[str, float], dict
 
 def _network(case: Case) -> Any:
     dtype = "bfloat16" if case.precision == "bfloat16" else "float32"
-    return models.create("iassf_released", dtype=dtype, remat=case.remat)
+    return models.create("iassf_released", dtype=dtype, remat=case.remat, pallas=case.pallas)
 
 
 def _compile(function: Callable, *arguments: Any, donate: tuple[int, ...] = ()) -> tuple[Callable, dict]:
@@ -126,13 +126,15 @@ def _train(case: Case, weights: str) -> Task:
         }
     )
     scalars = jnp.float32(2.0), jnp.int32(0)
-    step = make_train_step(IassfTask(model, loss_options={"signed": True}), optimizer, augment_options=_STILL)
+    task = IassfTask(model, loss_options={"signed": True})
+    step = make_train_step(task, optimizer, augment_options=_STILL, accumulate=case.parts)
     state = TrainState(step=jnp.int32(0), params=params, opt_state=optimizer.init(params))
+    compiled, setup = _compile(step, state, batch, *scalars, donate=(0,))
+    # Afterwards, because what it traces would be missing in the time to trace.
     work = {
         "flops": roofline.flops(step, state, batch, *scalars),
         "bytes": roofline.train_bytes(model, params, hazy, infrared),
     }
-    compiled, setup = _compile(step, state, batch, *scalars, donate=(0,))
     held: dict[str, Any] = {"state": state}
     losses: list[jax.Array] = []
 

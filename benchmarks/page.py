@@ -15,9 +15,14 @@ Written by `python -m benchmarks.page` from the records in `records/`; do not ed
 
     # CPU
     iassf bench all --output benchmarks/records/MACHINE.json
-    # GPU: also lower precision, and rivals that keep the haze density on the device
+    # GPU: also lower precision, and rivals that keep the haze density on the device; then with our own kernels
     iassf bench all --precision float32,tf32,bfloat16 --densities host,device \\
         --output benchmarks/records/MACHINE.json
+    iassf bench all --precision float32,tf32,bfloat16 --no-rivals --pallas \\
+        --output benchmarks/records/MACHINE_pallas.json
+    # less memory in training: gradients accumulated over single pairs, or blocks computed anew
+    iassf bench train --micro-batch 1 --output benchmarks/records/MACHINE_micro_batches.json
+    iassf bench train --remat --output benchmarks/records/MACHINE_remat.json
 
 The rival is the released network in PyTorch (`torch_twin.py`, tested against recorded arrays of the
 released code): eager, `channels_last` and `torch.compile`; the best of them counts. Every contender is a

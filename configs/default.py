@@ -113,6 +113,7 @@ def released_model() -> ConfigDict:
     model.ablation = "none"  # what is taken away, see models/ablations.py
     model.dtype = "float32"  # of the computation: "float32", "bfloat16" or "float16"
     model.remat = False  # recompute large blocks in the backward pass: less memory, a little more time
+    model.pallas = False  # on one GPU, kernels for attention and the gradients of depthwise taps
     return model
 
 
@@ -142,6 +143,7 @@ def lite_model() -> ConfigDict:
     model.faint_infrared = 0.0  # root mean square of infrared detail up to which these apply; 0: always
     model.dtype = "float32"
     model.remat = False
+    model.pallas = False
     return model
 
 

@@ -42,7 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the rival estimates the haze density: host (as released), device, or both",
     )
     parser.add_argument(
+        "--pallas", action="store_true", help="compute with model.pallas: kernels of our own on GPUs"
+    )
+    parser.add_argument(
         "--remat", action="store_true", help="train with model.remat: less memory for a longer step"
+    )
+    parser.add_argument(
+        "--micro-batch",
+        type=int,
+        metavar="N",
+        help="train with N examples at once, gradients accumulated: less memory; only batches that N divides",
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose names contain this")
     parser.add_argument("--rivals", default="", metavar="TEXT", help="only rivals whose names contain this")
@@ -66,9 +75,12 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.run import run as measure
 
     groups = _GROUPS if args.group == "all" else (args.group,)
-    chosen = cases(groups, precisions, only=args.only, remat=args.remat)
+    if args.micro_batch is not None and args.micro_batch < 1:
+        raise InputError(f"--micro-batch {args.micro_batch}: expected at least one example")
+    ours = {"pallas": args.pallas, "remat": args.remat, "micro_batch": args.micro_batch}
+    chosen = cases(groups, precisions, only=args.only, **ours)
     if not chosen:
-        names = ", ".join(case.name for case in cases(groups, precisions, remat=args.remat))
+        names = ", ".join(case.name for case in cases(groups, precisions, **ours))
         raise InputError(f"no case contains {args.only!r}; there are {names}")
     everyone = [c for case in chosen for c in contenders(case, densities=densities)]
     rivals = sorted({c.name for c in everyone if c.side != "jax"})

@@ -77,6 +77,8 @@ class Fuser:
         self.tile = choose_tile(tile, model)
         self._model, self._batch = model, batch
         self._conditions: dict[str, Any] = {}
+        if len(devices) > 1 and getattr(model, "pallas", False):
+            self._model = model = model.clone(pallas=False)  # XLA does not split kernels over devices
         self._rows: jax.sharding.NamedSharding | None = None
         if len(devices) > 1:
             mesh = jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)

@@ -28,6 +28,7 @@ from iassf_jax.models.iassf_released import (
     to_unit_range,
 )
 from iassf_jax.models.inputs import SMALLEST_SIDE, check_inputs, check_positive
+from iassf_jax.models.layers.windowed_attention import WindowOptions
 from iassf_jax.ops import box_mean, downscale_area, resize_bilinear, smooth_rounding
 
 _ROUNDING_WINDOW = 7  # pixels
@@ -58,6 +59,7 @@ class IassfLite(nn.Module):
     faint_infrared: float = 0.0  # infrared detail up to which the last three apply, see `fuse`; 0: always
     dtype: str = "float32"  # of the computation; parameters, norms, softmax and density stay float32
     remat: bool = False
+    pallas: bool = False  # on GPUs, kernels for attention and the gradients of depthwise taps
 
     bytes_per_pixel: ClassVar[int] = 250  # temporaries of a forward pass; the network itself sees few pixels
 
@@ -133,10 +135,11 @@ class IassfLite(nn.Module):
         )
 
     def _dehaze_network(self) -> nn.Module:
-        own = {field.name for field in dataclasses.fields(self)} - {"parent", "name", "dtype"}
+        own = {field.name for field in dataclasses.fields(self)} - {"parent", "name"}
         shared = [field.name for field in dataclasses.fields(DehazeNetwork) if field.name in own]
         fields = {name: getattr(self, name) for name in shared}
-        return DehazeNetwork(**fields, dtype=jnp.dtype(self.dtype), name="dehaze")
+        options = WindowOptions(self.window, jnp.dtype(self.dtype), self.pallas)
+        return DehazeNetwork(**fields, options=options, name="dehaze")
 
 
 def working_size(size: tuple[int, ...], side: int) -> tuple[int, int]:

@@ -6,8 +6,6 @@ share, haze density, five-layer restoration U) whose two three-channel outputs f
 joined by an underscore; how this network differs from the paper's text is told in docs/networks.md.
 """
 
-from typing import Any
-
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -20,7 +18,12 @@ from iassf_jax.models.layers.gating import SelectiveKernelFusion
 from iassf_jax.models.layers.initializers import block_gain, torch_conv, torch_dense
 from iassf_jax.models.layers.recomputing import repeated
 from iassf_jax.models.layers.resizing import PatchMerge, PatchSplit, ReflectConv
-from iassf_jax.models.layers.windowed_attention import EncoderBlock, MainLayer, embed_prompt
+from iassf_jax.models.layers.windowed_attention import (
+    EncoderBlock,
+    MainLayer,
+    WindowOptions,
+    embed_prompt,
+)
 from iassf_jax.models.prompts import mix_prompts, pool_init
 from iassf_jax.models.released_fusion import FusionNetwork
 from iassf_jax.ops.padding import crop, pad_to_multiple, spatial_size
@@ -61,6 +64,7 @@ class IassfReleased(nn.Module):
     ablation: str = "none"  # what is taken away, see models/ablations.py
     dtype: str = "float32"  # of the computation; parameters, norms, softmax and density stay float32
     remat: bool = False  # recompute large blocks in the backward pass: less memory, a little more time
+    pallas: bool = False  # on GPUs, kernels for attention and the gradients of depthwise taps
 
     def __post_init__(self):
         check_dtype(self.dtype)
@@ -122,9 +126,8 @@ class IassfReleased(nn.Module):
             prompt_heads=self.prompt_heads,
             prompt_size=self.prompt_size,
             num_prompts=self.num_prompts,
-            window=self.window,
+            options=self._window_options(),
             ablation=self.ablation,
-            dtype=jnp.dtype(self.dtype),
             remat=self.remat,
             name="dehaze",
         )
@@ -135,13 +138,15 @@ class IassfReleased(nn.Module):
             stages=stages,
             prompt_size=self.fusion_prompt_size,
             num_prompts=self.num_prompts,
-            window=self.window,
-            dtype=jnp.dtype(self.dtype),
+            options=self._window_options(),
             prompted=self.ablation != "wo_pvi",
             attention=self.ablation != "wo_fb_peb",
             remat=self.remat,
             name="fusion",
         )
+
+    def _window_options(self) -> WindowOptions:
+        return WindowOptions(self.window, jnp.dtype(self.dtype), self.pallas)
 
 
 class DehazeNetwork(nn.Module):
@@ -155,8 +160,7 @@ class DehazeNetwork(nn.Module):
     prompt_heads: int
     prompt_size: int
     num_prompts: int
-    window: int
-    dtype: Any
+    options: WindowOptions
     ablation: str = "none"
     remat: bool = False
 
@@ -164,13 +168,11 @@ class DehazeNetwork(nn.Module):
     def __call__(
         self, hazy: Image, infrared: Image, haze_density: Float[Array, "b h w"] | None
     ) -> tuple[Image, Image, Taps]:
-        c0 = self.embed_dims[0]
-        encoder = repeated(EncoderBlock, remat=self.remat)(
-            c0, self.window, self.dtype, name="restormer_encoder"
-        )
-        visible_feature, visible_taps = encoder(hazy.astype(self.dtype))
-        infrared_feature, infrared_taps = encoder(infrared.astype(self.dtype))
-        infrared3 = torch_dense(3, c0, name="conv24_3", dtype=self.dtype)(infrared_feature)
+        c0, dtype = self.embed_dims[0], self.options.dtype
+        encoder = repeated(EncoderBlock, remat=self.remat)(c0, self.options, name="restormer_encoder")
+        visible_feature, visible_taps = encoder(hazy.astype(dtype))
+        infrared_feature, infrared_taps = encoder(infrared.astype(dtype))
+        infrared3 = torch_dense(3, c0, name="conv24_3", dtype=dtype)(infrared_feature)
         if haze_density is None:
             haze_density = self._estimate_density(visible_feature)
         combined, taps = self._inject_infrared(visible_feature, infrared_feature, haze_density)
@@ -206,7 +208,7 @@ class DehazeNetwork(nn.Module):
             embedded, taps = self._prompt_block()(visible, infrared)
         if self.ablation == "wo_hde":
             return embedded + visible, taps
-        h = density[..., None].astype(self.dtype)
+        h = density[..., None].astype(self.options.dtype)
         return embedded * h + visible * (1.0 - h) + visible, taps
 
     def _prompt_block(self) -> nn.Module:
@@ -214,17 +216,16 @@ class DehazeNetwork(nn.Module):
             heads=self.prompt_heads,
             prompt_size=self.prompt_size,
             num_prompts=self.num_prompts,
-            window=self.window,
             gain=block_gain(sum(self.depths)),
             embedding=self.ablation != "wo_fr_peb",
-            dtype=self.dtype,
+            options=self.options,
             name="PromptGenerationAndEmbeddingBlock",
         )
 
     def _restore(self, x: Float[Array, "b h w c"]) -> tuple[Image, Taps]:
         """Five-layer U with selective-kernel fusion at the skips (TF of Eq. 5)."""
         c0, c1, c2, c3, c4 = self.embed_dims
-        dtype = self.dtype
+        dtype = self.options.dtype
         taps: Taps = {}
         x = taps["patch_embed"] = ReflectConv(c0, dtype, name="patch_embed")(x)
         skip0 = taps["skip0"] = torch_dense(c0, c0, name="skip0", dtype=dtype)(x)
@@ -249,9 +250,8 @@ class DehazeNetwork(nn.Module):
             heads=self.num_heads[i],
             attn_ratio=self.attn_ratios[i],
             mlp_ratio=self.mlp_ratios[i],
-            window=self.window,
             gain=block_gain(sum(self.depths)),
-            dtype=self.dtype,
+            options=self.options,
             remat=self.remat and number in _RECOMPUTED_LAYERS,
             name=f"layer{number}",
         )
@@ -281,24 +281,23 @@ class PromptGenerationAndEmbedding(nn.Module):
     heads: int
     prompt_size: int
     num_prompts: int
-    window: int
     gain: float
     embedding: bool  # False: one 1x1 convolution in place of the embedding
-    dtype: Any
+    options: WindowOptions
 
     @nn.compact
     def __call__(
         self, visible: Float[Array, "b h w c"], infrared: Float[Array, "b h w c"]
     ) -> tuple[Float[Array, "b h w c"], Taps]:
-        c = visible.shape[-1]
+        c, dtype = visible.shape[-1], self.options.dtype
         pooled = (visible - infrared).astype(jnp.float32).mean(axis=(1, 2))
         logits = torch_dense(self.num_prompts, c, name="linear_layer")(pooled)
         weights = nn.softmax(logits)
         pool = self.param(
             "prompt_param", pool_init, (self.num_prompts, self.prompt_size, self.prompt_size, c)
         )
-        mixed = mix_prompts(pool, weights, spatial_size(visible)).astype(self.dtype)
-        prompt = torch_conv(c, c, 3, name="conv3x3_gen", padding=1, use_bias=False, dtype=self.dtype)(mixed)
+        mixed = mix_prompts(pool, weights, spatial_size(visible)).astype(dtype)
+        prompt = torch_conv(c, c, 3, name="conv3x3_gen", padding=1, use_bias=False, dtype=dtype)(mixed)
         embedded, taps = self._embed(infrared, prompt)
         return embedded, {
             "pgm_emb": pooled,
@@ -315,12 +314,11 @@ class PromptGenerationAndEmbedding(nn.Module):
     ) -> tuple[Float[Array, "b h w c"], Taps]:
         c = infrared.shape[-1]
         if not self.embedding:
-            reduce = torch_dense(c, 2 * c, name="conv1x1_embed", use_bias=False, dtype=self.dtype)
+            reduce = torch_dense(c, 2 * c, name="conv1x1_embed", use_bias=False, dtype=self.options.dtype)
             return reduce(jnp.concatenate([infrared, prompt], axis=-1)), {}
         return embed_prompt(
-            infrared, prompt, heads=self.heads, window=self.window, gain=self.gain, dtype=self.dtype,
-            suffix="_embed",
-        )  # fmt: skip
+            infrared, prompt, heads=self.heads, gain=self.gain, options=self.options, suffix="_embed"
+        )
 
 
 def check_dtype(dtype: str) -> None:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from iassf_jax.models.layers.initializers import torch_conv, torch_dense
 from iassf_jax.models.layers.recomputing import repeated
-from iassf_jax.models.layers.windowed_attention import EncoderBlock, embed_prompt
+from iassf_jax.models.layers.windowed_attention import EncoderBlock, WindowOptions, embed_prompt
 from iassf_jax.models.prompts import mix_prompts, pool_init
 from iassf_jax.ops.padding import spatial_size
 from iassf_jax.ops.resize import resize_bilinear
@@ -28,15 +28,15 @@ class FusionNetwork(nn.Module):
     stages: int
     prompt_size: int
     num_prompts: int
-    window: int
-    dtype: Any
+    options: WindowOptions
     prompted: bool = True  # False: the embeddings work on the features alone
     attention: bool = True  # in the embeddings
     remat: bool = False
 
     @nn.compact
     def __call__(self, visible: Image, infrared: Image) -> tuple[Image, Taps]:
-        visible, infrared = visible.astype(self.dtype), infrared.astype(self.dtype)
+        dtype = self.options.dtype
+        visible, infrared = visible.astype(dtype), infrared.astype(dtype)
         (encoder_prompts, decoder_prompts), taps = self._prompts(visible, infrared)
         x = jnp.concatenate([visible, infrared], axis=-1)
         skips = []
@@ -56,10 +56,10 @@ class FusionNetwork(nn.Module):
             taps[f"peb{number}"] = embedded
             x = taps[f"stage{number}_before_skip"] = x + embedded
             width = self._width(stage)
-            skip = torch_dense(width, width, name=f"skip_conv{stage}", dtype=self.dtype)(skips[stage - 1])
+            skip = torch_dense(width, width, name=f"skip_conv{stage}", dtype=dtype)(skips[stage - 1])
             taps[f"skip_conv{stage}"] = skip
             x = taps[f"stage{number}"] = x + skip
-        fused = taps["out"] = torch_dense(3, self.width, name="final_conv", dtype=self.dtype)(x)
+        fused = taps["out"] = torch_dense(3, self.width, name="final_conv", dtype=dtype)(x)
         return fused.astype(jnp.float32), taps
 
     def _width(self, stage: int) -> int:
@@ -67,17 +67,18 @@ class FusionNetwork(nn.Module):
 
     def _block(self, x: Float[Array, "b h w c"], stage: int, name: str) -> Float[Array, "b h w f"]:
         block = repeated(EncoderBlock, remat=self.remat)
-        return block(self._width(stage), self.window, self.dtype, name=name)(x)[0]
+        return block(self._width(stage), self.options, name=name)(x)[0]
 
     def _embedding(self, name: str) -> nn.Module:
-        return FusionPromptEmbedding(self.window, self.dtype, self.attention, name=name)
+        return FusionPromptEmbedding(self.attention, self.options, name=name)
 
     def _prompts(self, visible: Image, infrared: Image) -> tuple[tuple[list[Any], list[Any]], Taps]:
         """Every stage's prompt: its own 1x1 convolution of the one base prompt, resized to the stage."""
         if not self.prompted:
             return ([None] * self.stages, [None] * (self.stages - 1)), {}
+        dtype = self.options.dtype
         base, taps = FusionPromptGeneration(
-            self.width, self.prompt_size, self.num_prompts, self.dtype, name="prompt_gen_block"
+            self.width, self.prompt_size, self.num_prompts, dtype, name="prompt_gen_block"
         )(visible, infrared)
         h, w = spatial_size(base)
         scaled = [base] + [
@@ -85,7 +86,7 @@ class FusionNetwork(nn.Module):
         ]
 
         def adjust(stage: int, name: str) -> Array:
-            dense = torch_dense(self._width(stage), self.width, name=name, use_bias=False, dtype=self.dtype)
+            dense = torch_dense(self._width(stage), self.width, name=name, use_bias=False, dtype=dtype)
             return dense(scaled[stage - 1])
 
         down = range(1, self.stages + 1)
@@ -132,17 +133,14 @@ class FusionPromptGeneration(nn.Module):
 class FusionPromptEmbedding(nn.Module):
     """Prompt embedding of one fusion stage, a parameter scope of its own."""
 
-    window: int
-    dtype: Any
     attention: bool
+    options: WindowOptions
 
     @nn.compact
     def __call__(
         self, feature: Float[Array, "b h w c"], prompt: Float[Array, "b h w c"] | None
     ) -> Float[Array, "b h w c"]:
-        return embed_prompt(feature, prompt, attention=self.attention, window=self.window, dtype=self.dtype)[
-            0
-        ]
+        return embed_prompt(feature, prompt, attention=self.attention, options=self.options)[0]
 
 
 def _double(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:

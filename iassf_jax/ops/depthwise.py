@@ -23,6 +23,7 @@ def depthwise_conv(
     bias: Float[Array, " c"] | None = None,
     *,
     padding: Border,
+    pallas: bool = False,
 ) -> Float[Array, "b h w c"]:
     """Correlate every channel with its own odd square kernel; the size of the images is kept.
 
@@ -31,6 +32,7 @@ def depthwise_conv(
         kernel: [k, k, c] taps, in any float dtype. Their gradient is accumulated in float32.
         bias: added to each channel.
         padding: what lies outside the image: its mirror without the edge pixel, or zeros.
+        pallas: on NVIDIA and AMD GPUs, compute the gradient of the taps in a kernel.
 
     Raises:
         InputError: the kernel is not odd and square, or its channels are not those of `x`.
@@ -40,27 +42,34 @@ def depthwise_conv(
     size = kernel.shape[0]
     if kernel.ndim != 3 or kernel.shape[1] != size or size % 2 == 0 or kernel.shape[2] != x.shape[3]:
         raise InputError(f"the kernel has shape {kernel.shape}; expected (k, k, {x.shape[3]}) with odd k")
-    y = _depthwise(x, kernel, padding)
+    y = _depthwise(x, kernel, padding, pallas)
     return y if bias is None else y + bias.astype(y.dtype)[None, None, None, :]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _depthwise(x: Array, kernel: Array, padding: Border) -> Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _depthwise(x: Array, kernel: Array, padding: Border, pallas: bool) -> Array:
     radius = kernel.shape[0] // 2
     return _shifted_sum(pad_border(x, radius, radius, padding), kernel)
 
 
-def _depthwise_forward(x: Array, kernel: Array, padding: Border) -> tuple[Array, tuple[Array, Array]]:
+def _depthwise_forward(
+    x: Array, kernel: Array, padding: Border, pallas: bool
+) -> tuple[Array, tuple[Array, Array]]:
     # The image is kept and padded again: cheaper than keeping a second, padded copy until the backward pass.
-    return _depthwise(x, kernel, padding), (x, kernel)
+    return _depthwise(x, kernel, padding, pallas), (x, kernel)
 
 
-def _depthwise_backward(padding: Border, saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+def _depthwise_backward(
+    padding: Border, pallas: bool, saved: tuple[Array, Array], g: Array
+) -> tuple[Array, Array]:
     x, kernel = saved
     radius = kernel.shape[0] // 2
     padded = pad_border(x, radius, radius, padding)
+    on_gpu = _tap_sums
+    if pallas:  # imported for those who ask for it, because not every jaxlib has Triton
+        from iassf_jax.ops.depthwise_kernel import tap_sums_in_kernel as on_gpu
     taps = lax.platform_dependent(
-        padded.astype(jnp.float32), g.astype(jnp.float32), cpu=_tap_sums_by_rows, default=_tap_sums
+        padded, g, cpu=_tap_sums_by_rows, cuda=on_gpu, rocm=on_gpu, default=_tap_sums
     )
     return _image_gradient(g, kernel, padding), taps.reshape(kernel.shape).astype(kernel.dtype)
 
@@ -126,6 +135,7 @@ def _fold(x: Array, before: Array, after: Array, *, axis: int) -> Array:
 
 def _tap_sums(padded: Array, g: Array) -> Array:
     """Gradient of the taps, [k*k, c]: for each shift, the sum over all pixels of image times gradient."""
+    padded, g = padded.astype(jnp.float32), g.astype(jnp.float32)
     h, w = g.shape[1:3]
     rows, columns = padded.shape[1] - h + 1, padded.shape[2] - w + 1
     sums = [
@@ -143,6 +153,7 @@ def _tap_sums_by_rows(padded: Array, g: Array) -> Array:
     are read once, row by row, and added elementwise, in vector instructions, to sums by column, which stay in
     the cache and are all that is left to the reduction. Two to fourteen rows at once take thrice as long.
     """
+    padded, g = padded.astype(jnp.float32), g.astype(jnp.float32)
     b, h, w, c = g.shape
     tap_rows, tap_columns = padded.shape[1] - h + 1, padded.shape[2] - w + 1
     image_rows, g_rows = padded.reshape(b, padded.shape[1], -1), g.reshape(b, h, w * c)

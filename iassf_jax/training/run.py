@@ -98,6 +98,7 @@ class _Run:
             examples=config.data.batch_size // config.accumulate,
         )
         sharding.check_batch(config.data.batch_size, mesh=self.mesh, accumulate=config.accumulate)
+        sharding.check_kernels(config.model.to_dict(), mesh=self.mesh)
         model = models.create(config.model.to_dict())
         self.task = make_task(model, config.to_dict())
         settings.check_best_metric(config.to_dict(), metric_names(self.task))

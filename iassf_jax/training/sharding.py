@@ -154,6 +154,19 @@ def check_batch(batch_size: int, *, mesh: Mesh, accumulate: int) -> None:
         )
 
 
+def check_kernels(fields: Mapping[str, Any], *, mesh: Mesh) -> None:
+    """Check that a network of these fields can be split over the devices.
+
+    Raises:
+      ConfigError: it uses Pallas kernels, of which every device would compute the whole batch.
+    """
+    if fields.get("pallas") and mesh.size > 1:
+        raise ConfigError(
+            f"config.model.pallas is for one device, and there are {mesh.size}, over which XLA splits no "
+            f"kernels; give config.model.pallas=False, or config.mesh.data=1 and config.mesh.model=1"
+        )
+
+
 def _path(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 

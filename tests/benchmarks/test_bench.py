@@ -73,7 +73,7 @@ def test_generated_parameters_hide_nothing():
 
 def test_every_field_of_the_network_is_the_rivals_or_known_not_to_be():
     fields = set(models.model_fields("iassf_released"))
-    assert set(ARCHITECTURE) == fields - {"ablation", "dtype", "remat"}
+    assert set(ARCHITECTURE) == fields - {"ablation", "dtype", "pallas", "remat"}
 
 
 def test_cases_and_contenders():
@@ -82,6 +82,9 @@ def test_cases_and_contenders():
     (case,) = cases(("train",), ("float32",), only="train 6x")
     leaner = cases(("forward", "train"), ("float32",), only="x256x256", remat=True)
     assert all(case.remat == case.name.endswith(" remat") == (case.task == "train") for case in leaner)
+    parted = cases(("train",), ("float32",), pallas=True, micro_batch=2)
+    assert [(case.batch, case.parts) for case in parted] == [(2, 1), (6, 3), (16, 8)]
+    assert all(case.name.endswith("float32 pallas in micro-batches of 2") for case in parted)
     both = contenders(case, densities=("host", "device"))
     assert [c.side for c in both] == ["jax"] + 8 * ["torch"]
     assert len({c.name for c in both}) == len(both)
@@ -138,6 +141,7 @@ def test_a_contender_that_cannot_be_built_is_recorded_with_its_reason():
         (["--densities", "host,moon"], "host, device"),
         (["--no-rivals", "--only", "zebra"], "forward 1x256x256 float32"),
         (["--no-rivals", "--rivals", "zebra"], "there are none"),
+        (["--no-rivals", "--micro-batch", "0"], "at least one example"),
     ],
 )
 def test_impossible_choices(options, reason, tmp_path, capsys):

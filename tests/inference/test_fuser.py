@@ -1,6 +1,8 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from iassf_jax.core.errors import CheckpointError, InputError
 from iassf_jax.inference import Fuser
@@ -144,6 +146,20 @@ def test_tiles_compile_once_for_images_of_different_sizes(rng, known_fuser, trac
 def test_options_are_checked(known_fuser, option, message):
     with pytest.raises(InputError, match=message):
         known_fuser(**option)
+
+
+@pytest.mark.parametrize(("devices", "kernels"), [(1, True), (2, False)])
+def test_kernels_are_for_one_device(rng, devices, kernels):
+    class Kernels(nn.Module):
+        pallas: bool = True
+
+        def __call__(self, hazy, infrared, *, haze_density=None):
+            image = jnp.full_like(hazy, float(self.pallas))
+            return {"fused": image, "restored": image, "haze_density": image[..., 0]}
+
+    fuse = Fuser(Kernels(), {}, batch=devices, devices=jax.devices()[:devices])
+    results = fuse.fuse_batch(*zip(*[pair(rng, 16, 16)] * devices, strict=True))
+    assert all((result.fused == 255 * kernels).all() for result in results)
 
 
 def test_missing_weights_are_named(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from iassf_jax.models.layers.head_projection import Kernels, make_heads, project_heads
-from iassf_jax.models.layers.windowed_attention import attend
+from iassf_jax.ops.window_attention import attend
 
 WINDOWS, TOKENS, C = 5, 16, 12
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 
 from iassf_jax import models
 from iassf_jax.checkpoints.released_names import to_released
@@ -261,20 +262,34 @@ def test_float16_stays_close():
     np.testing.assert_allclose(half["fused"], full["fused"], atol=0.02 * float(jnp.abs(full["fused"]).max()))
 
 
-def test_remat_keeps_parameters_results_and_gradients():
-    hazy, infrared = images((16, 16))
-    fields = {**FIELDS, "depths": (1, 1, 1, 1, 1), "num_fusion_blocks": 1}
-    plain, remat = (models.create("iassf_released", remat=flag, **fields) for flag in (False, True))
+def shallow_loss(**how):
+    """A shallow network computed in some way, and a loss of its variables."""
+    model = models.create(
+        "iassf_released", **{**FIELDS, "depths": (1, 1, 1, 1, 1), "num_fusion_blocks": 1, **how}
+    )
+    return model, lambda variables: (model.apply(variables, *images((16, 16)))["fused"] ** 2).mean()
+
+
+@pytest.mark.parametrize("how", [{"remat": True}, {"remat": True, "pallas": True}])
+def test_remat_and_kernels_keep_parameters_results_and_gradients(how):
+    (plain, loss), (other, other_loss) = shallow_loss(), shallow_loss(**how)
     variables = moved_variables(plain)
-    assert jax.eval_shape(remat.init, jax.random.key(0), hazy, infrared) == jax.eval_shape(lambda: variables)
-
-    def loss(model, variables):
-        return (model.apply(variables, hazy, infrared)["fused"] ** 2).mean()
-
-    a, b = (jax.jit(jax.value_and_grad(lambda v, m=m: loss(m, v)))(variables) for m in (plain, remat))
+    shapes = jax.eval_shape(other.init, jax.random.key(0), *images((16, 16)))
+    assert shapes == jax.eval_shape(lambda: variables)
+    a, b = (jax.jit(jax.value_and_grad(function))(variables) for function in (loss, other_loss))
     np.testing.assert_allclose(a[0], b[0], rtol=1e-5)
     for x, y in zip(jax.tree.leaves(a[1]), jax.tree.leaves(b[1]), strict=True):
         np.testing.assert_allclose(x, y, atol=1e-5)
+
+
+@pytest.mark.parametrize("pallas", [True, False])
+def test_gpus_get_the_kernels_if_asked_for(pallas):
+    model, loss = shallow_loss(pallas=pallas)
+    gpu = AbstractDevice(device_kind="NVIDIA H100 80GB HBM3", num_cores=132, platform="gpu")
+    with use_abstract_mesh(AbstractMesh((1,), ("device",), abstract_device=gpu)):
+        traced = jax.jit(jax.value_and_grad(loss)).trace(moved_variables(model))
+        text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert all((name in text) == pallas for name in ("_attend_kernel", "_gradient_kernel", "_add_rows"))
 
 
 def test_an_unknown_dtype_is_refused():

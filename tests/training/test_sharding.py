@@ -97,6 +97,14 @@ def test_a_checkpoint_of_eight_devices_goes_on_with_one_and_with_two_by_four(
         assert manager.latest_step() == 20
 
 
+def test_kernels_that_xla_does_not_split_are_for_one_device():
+    one, several = (sharding.make_mesh(data=n, model=1, examples=n) for n in (1, 4))
+    for fields, mesh in (({"pallas": True}, one), ({"pallas": False}, several), ({}, several)):
+        sharding.check_kernels(fields, mesh=mesh)
+    with pytest.raises(ConfigError, match=r"one device, and there are 4.*mesh\.data=1"):
+        sharding.check_kernels({"pallas": True}, mesh=several)
+
+
 def test_parameters_moments_and_averages_are_split_alike(make_wide, silent, tmp_path):
     config = make_wide("mesh.data=4", FSDP, "steps=1", "ema_decay=0.9", "model.width=2048")
     state = run_training(config, tmp_path, console=silent).state

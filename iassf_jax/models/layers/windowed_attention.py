@@ -1,8 +1,8 @@
 """Window attention with a learned position bias and the blocks made of it (DehazeFormer's, as released)."""
 
+import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -21,10 +21,20 @@ from iassf_jax.models.layers.projection import Projection, compose, project
 from iassf_jax.models.layers.recomputing import repeated
 from iassf_jax.ops.depthwise import depthwise_conv
 from iassf_jax.ops.padding import reflect_pad, spatial_size
+from iassf_jax.ops.window_attention import attend
 from iassf_jax.ops.windows import window_merge, window_partition
 
 _POSITION_HIDDEN = 256  # width of the position MLP
 _DEPTHWISE_SIZE = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowOptions:
+    """What all layers with window attention have in common."""
+
+    size: int = 8  # side of a window, pixels
+    dtype: Any = jnp.float32  # of the computation
+    pallas: bool = False  # on GPUs, kernels for attention and the gradients of depthwise taps
 
 
 def relative_positions(window: int) -> np.ndarray:
@@ -42,7 +52,7 @@ class WindowAttention(nn.Module):
     """
 
     heads: int
-    window: int = 8
+    options: WindowOptions = WindowOptions()
 
     @nn.compact
     def __call__(self, windows: Float[Array, "b n t c"], kernels: Kernels) -> Float[Array, "b n t c"]:
@@ -53,7 +63,9 @@ class WindowAttention(nn.Module):
         heads = make_heads(tokens, kernels, self.heads)
         cut = (b * n, t, -1)
         attended = [
-            attend(q.reshape(cut), k.reshape(cut), v.reshape(cut), position)[..., :width]
+            attend(q.reshape(cut), k.reshape(cut), v.reshape(cut), position, pallas=self.options.pallas)[
+                ..., :width
+            ]
             for (q, k, v), position in zip(heads, self._position_bias(), strict=True)
         ]
         return jnp.concatenate(attended, axis=-1).reshape(b, n, t, c)
@@ -61,26 +73,12 @@ class WindowAttention(nn.Module):
     def _position_bias(self) -> Float[Array, "heads t t"]:
         # Only (2w-1)^2 of the t^2 offsets differ: the MLP runs on those and the table is gathered.
         offsets, index = np.unique(
-            relative_positions(self.window).reshape(-1, 2), axis=0, return_inverse=True
+            relative_positions(self.options.size).reshape(-1, 2), axis=0, return_inverse=True
         )
         hidden = nn.relu(torch_dense(_POSITION_HIDDEN, 2, name="meta_0")(jnp.asarray(offsets)))
         bias = torch_dense(self.heads, _POSITION_HIDDEN, name="meta_2")(hidden)
-        tokens = self.window**2
+        tokens = self.options.size**2
         return bias.T[:, index.reshape(tokens, tokens)]
-
-
-def attend(
-    q: Float[Array, "n t d"], k: Float[Array, "n t d"], v: Float[Array, "n t v"], bias: Float[Array, "t t"]
-) -> Float[Array, "n t v"]:
-    """Attend with one head: softmax(q k + bias) v among a window's tokens, softmax in float32.
-
-    The sum divides the result and not the attention matrix, which saves a pass over the larger of the two.
-    """
-    logits = jnp.einsum("nqd,nkd->nqk", q, k).astype(jnp.float32) + bias[None]
-    exponentials = jnp.exp(logits - jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True)))
-    total = exponentials.sum(axis=-1, keepdims=True)
-    weighted = jnp.einsum("nqk,nkd->nqd", exponentials.astype(v.dtype), v).astype(jnp.float32)
-    return (weighted / total).astype(v.dtype)
 
 
 class AttentionUnit(nn.Module):
@@ -94,9 +92,8 @@ class AttentionUnit(nn.Module):
     attention: bool = True
     depthwise: bool = False
     shift: int = 0  # pixels; 0 or half a window
-    window: int = 8
     gain: float = 1.0  # of the initial values, see initializers.block_gain
-    dtype: Any = jnp.float32
+    options: WindowOptions = WindowOptions()
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -111,34 +108,37 @@ class AttentionUnit(nn.Module):
             bias = compose(value_bias, kernel) + bias
             if self.heads == 1 and not self.depthwise:
                 kernels, kernel = kernels._replace(values=None), compose(value, kernel)
-            branches.append(self._attend(x.astype(self.dtype), kernels))
+            branches.append(self._attend(x.astype(self.options.dtype), kernels))
         if self.depthwise:
-            projected = project(x.astype(self.dtype), value, value_bias)
-            branches.append(_DepthwiseConv(gain=self.gain, name="conv")(projected))
+            projected = project(x.astype(self.options.dtype), value, value_bias)
+            branches.append(_DepthwiseConv(self.gain, self.options.pallas, name="conv")(projected))
         return project(sum(branches[1:], branches[0]), kernel, bias)
 
     def _attend(self, x: Float[Array, "b h w c"], kernels: Kernels) -> Float[Array, "b h w c"]:
         h, w = spatial_size(x)
-        pad_bottom = (self.shift + (-h) % self.window) % self.window
-        pad_right = (self.shift + (-w) % self.window) % self.window
+        side = self.options.size
+        pad_bottom = (self.shift + (-h) % side) % side
+        pad_right = (self.shift + (-w) % side) % side
         # The projections are pointwise, so their input, a third of the channels, is padded and cut instead.
         padded = reflect_pad(x, ((self.shift, pad_bottom), (self.shift, pad_right)))
         size = spatial_size(padded)
-        windows = window_partition(padded, self.window)
-        attended = WindowAttention(self.heads, self.window, name="attn")(windows, kernels)
-        merged = window_merge(attended, self.window, size)
+        windows = window_partition(padded, side)
+        attended = WindowAttention(self.heads, self.options, name="attn")(windows, kernels)
+        merged = window_merge(attended, side, size)
         return merged[:, self.shift : self.shift + h, self.shift : self.shift + w]
 
 
 class _DepthwiseConv(nn.Module):
     gain: float
+    pallas: bool
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         shape = (_DEPTHWISE_SIZE, _DEPTHWISE_SIZE, x.shape[-1])
         kernel = self.param("kernel", depthwise_xavier_truncated(self.gain), shape)
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
-        return depthwise_conv(x, kernel.astype(x.dtype), bias.astype(x.dtype), padding="reflect")
+        bias = bias.astype(x.dtype)
+        return depthwise_conv(x, kernel.astype(x.dtype), bias, padding="reflect", pallas=self.pallas)
 
 
 class MainBlock(nn.Module):
@@ -151,21 +151,20 @@ class MainBlock(nn.Module):
     mlp_ratio: float
     attention: bool
     shift: int
-    window: int
     gain: float
-    dtype: Any
+    options: WindowOptions
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         unit = AttentionUnit(
-            self.heads, self.attention, True, self.shift, self.window, self.gain, self.dtype, name="attn"
+            self.heads, self.attention, True, self.shift, self.gain, self.options, name="attn"
         )
         if self.attention:
             normed, rescale, rebias = RescaledLayerNorm(name="norm1")(x)
             x = x + unit(normed) * rescale + rebias
         else:
             x = x + unit(x)
-        return x + Mlp(self.mlp_ratio, self.gain, self.dtype, name="mlp")(x)
+        return x + Mlp(self.mlp_ratio, self.gain, self.options.dtype, name="mlp")(x)
 
 
 class MainLayer(nn.Module):
@@ -178,20 +177,19 @@ class MainLayer(nn.Module):
     heads: int
     attn_ratio: float  # share of the blocks with attention
     mlp_ratio: float
-    window: int
     gain: float
-    dtype: Any
+    options: WindowOptions
     remat: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> tuple[Float[Array, "b h w c"], list[Array]]:
         blocks = []
         for index, attends in enumerate(attention_blocks(self.depth, self.attn_ratio)):
-            shift = self.window // 2 if attends and index % 2 else 0
-            x = repeated(MainBlock, remat=self.remat)(
-                self.heads, self.mlp_ratio, attends, shift, self.window, self.gain, self.dtype,
-                name=f"blocks_{index}",
-            )(x)  # fmt: skip
+            shift = self.options.size // 2 if attends and index % 2 else 0
+            block = repeated(MainBlock, remat=self.remat)
+            x = block(
+                self.heads, self.mlp_ratio, attends, shift, self.gain, self.options, name=f"blocks_{index}"
+            )(x)
             blocks.append(x)
         return x, blocks
 
@@ -209,21 +207,21 @@ class EncoderBlock(nn.Module):
     """
 
     features: int
-    window: int = 8
-    dtype: Any = jnp.float32
+    options: WindowOptions = WindowOptions()
     mlp_ratio: float = 2.66
     gain: float = block_gain(4)
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> tuple[Float[Array, "b h w f"], dict[str, Array]]:
         taps: dict[str, Array] = {}
-        x = taps["proj_in"] = torch_dense(self.features, x.shape[-1], name="mlp", dtype=self.dtype)(x)
+        dtype = self.options.dtype
+        x = taps["proj_in"] = torch_dense(self.features, x.shape[-1], name="mlp", dtype=dtype)(x)
         normed, rescale, rebias = RescaledLayerNorm(name="norm1")(x)
-        attended = AttentionUnit(window=self.window, gain=self.gain, dtype=self.dtype, name="attn")(normed)
+        attended = AttentionUnit(gain=self.gain, options=self.options, name="attn")(normed)
         x = x + attended * rescale + rebias
         taps |= {"norm1": normed, "rescale1": rescale, "rebias1": rebias, "attn": attended}
         normed, rescale, rebias = RescaledLayerNorm(name="norm2")(x)
-        fed = Mlp(self.mlp_ratio, self.gain, self.dtype, name="ffn")(normed)
+        fed = Mlp(self.mlp_ratio, self.gain, dtype, name="ffn")(normed)
         taps |= {"norm2": normed, "rescale2": rescale, "rebias2": rebias, "ffn": fed}
         return x + fed * rescale + rebias, taps
 
@@ -234,9 +232,8 @@ def embed_prompt(
     *,
     heads: int = 1,
     attention: bool = True,
-    window: int = 8,
     gain: float = block_gain(4),
-    dtype: Any = jnp.float32,
+    options: WindowOptions = WindowOptions(),
     suffix: str = "",
 ) -> tuple[Float[Array, "b h w c"], dict[str, Array]]:
     """Mix a prompt into a feature of the same width: window attention on both, then 1x1 and 3x3 convolutions.
@@ -246,11 +243,11 @@ def embed_prompt(
     released networks. Without a prompt the same layers work on the feature alone; `attention` False leaves
     the first of them out.
     """
-    c = feature.shape[-1]
+    c, dtype = feature.shape[-1], options.dtype
     x = feature if prompt is None else jnp.concatenate([feature, prompt.astype(feature.dtype)], axis=-1)
     taps = {}
     if attention:
-        x = AttentionUnit(heads, window=window, gain=gain, dtype=dtype, name="attention")(x)
+        x = AttentionUnit(heads, gain=gain, options=options, name="attention")(x)
         taps["attn"] = x
     reduced = torch_dense(c, x.shape[-1], name=f"conv1x1{suffix}", use_bias=False, dtype=dtype)(x)
     embedded = torch_conv(c, c, 3, name=f"conv3x3{suffix}", padding=1, use_bias=False, dtype=dtype)(reduced)

@@ -1,0 +1,71 @@
+"""Attention among the tokens of each window, for one head."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from iassf_jax.core.errors import InputError
+
+Queries = Float[Array, "n t d"]
+Values = Float[Array, "n t v"]
+Bias = Float[Array, "t t"]
+
+
+def attend(q: Queries, k: Queries, v: Values, bias: Bias, *, pallas: bool = False) -> Values:
+    """Return softmax(q k + bias) v among the tokens of each window; the softmax is in float32.
+
+    Args:
+        q: queries of n windows of t tokens, already divided by the root of their width.
+        k: keys.
+        v: values, whose dtype the result has.
+        bias: added to the logits of every window.
+        pallas: on NVIDIA and AMD GPUs, compute it in one kernel, and the gradients in another. Other devices
+            compute as without.
+
+    Raises:
+        InputError: `pallas` with t not a power of two of at least 16.
+    """
+    if not pallas:
+        return _plain(q, k, v, bias)
+    tokens = q.shape[1]
+    if tokens < 16 or tokens.bit_count() != 1:
+        raise InputError(
+            f"the Pallas kernel needs windows of 4, 8, 16, ... pixels, but these have {tokens} tokens; "
+            f"change the window, or compute without it (pallas=False)"
+        )
+    return _by_kernel(q, k, v, bias)
+
+
+def _plain(q: Queries, k: Queries, v: Values, bias: Bias) -> Values:
+    """The sum divides the result and not the attention matrix: saves a pass over the larger of the two."""
+    logits = jnp.einsum("nqd,nkd->nqk", q, k).astype(jnp.float32) + bias[None]
+    exponentials = jnp.exp(logits - lax.stop_gradient(logits.max(axis=-1, keepdims=True)))
+    total = exponentials.sum(axis=-1, keepdims=True)
+    weighted = jnp.einsum("nqk,nkd->nqd", exponentials.astype(v.dtype), v).astype(jnp.float32)
+    return (weighted / total).astype(v.dtype)
+
+
+def _plain_gradients(q: Queries, k: Queries, v: Values, bias: Bias, g: Values) -> tuple[Array, ...]:
+    return jax.vjp(_plain, q, k, v, bias)[1](g)
+
+
+@jax.custom_vjp
+def _by_kernel(q: Queries, k: Queries, v: Values, bias: Bias) -> Values:
+    # Imported for those who ask for it, because not every jaxlib has Triton.
+    from iassf_jax.ops.window_attention_kernel import attend_in_kernel as kernel
+
+    return lax.platform_dependent(q, k, v, bias, cuda=kernel, rocm=kernel, default=_plain)
+
+
+def _forward(q: Queries, k: Queries, v: Values, bias: Bias) -> tuple[Values, tuple[Array, ...]]:
+    return _by_kernel(q, k, v, bias), (q, k, v, bias)
+
+
+def _backward(saved: tuple[Array, ...], g: Values) -> tuple[Array, ...]:
+    from iassf_jax.ops.window_attention_kernel import gradients_in_kernel as kernel
+
+    return lax.platform_dependent(*saved, g, cuda=kernel, rocm=kernel, default=_plain_gradients)
+
+
+_by_kernel.defvjp(_forward, _backward)
