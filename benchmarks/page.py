@@ -15,7 +15,7 @@ Written by `python -m benchmarks.page` from the records in `records/`; do not ed
 
     # CPU
     iassf bench all --output benchmarks/records/MACHINE.json
-    # GPU: also lower precision, and rivals that keep the haze density on the device; then with our own kernels
+    # GPU: also lower precision, and rivals that keep the haze density on the device; own kernels
     iassf bench all --precision float32,tf32,bfloat16 --densities host,device \\
         --output benchmarks/records/MACHINE.json
     iassf bench all --precision float32,tf32,bfloat16 --no-rivals --pallas \\
