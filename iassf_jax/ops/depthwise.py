@@ -32,7 +32,7 @@ def depthwise_conv(
         kernel: [k, k, c] taps, in any float dtype. Their gradient is accumulated in float32.
         bias: added to each channel.
         padding: what lies outside the image: its mirror without the edge pixel, or zeros.
-        pallas: on NVIDIA and AMD GPUs, compute the gradient of the taps in a kernel.
+        pallas: on NVIDIA GPUs, compute the gradient of the taps in a kernel.
 
     Raises:
         InputError: the kernel is not odd and square, or its channels are not those of `x`.
@@ -68,9 +68,7 @@ def _depthwise_backward(
     on_gpu = _tap_sums
     if pallas:  # imported for those who ask for it, because not every jaxlib has Triton
         from iassf_jax.ops.depthwise_kernel import tap_sums_in_kernel as on_gpu
-    taps = lax.platform_dependent(
-        padded, g, cpu=_tap_sums_by_rows, cuda=on_gpu, rocm=on_gpu, default=_tap_sums
-    )
+    taps = lax.platform_dependent(padded, g, cpu=_tap_sums_by_rows, cuda=on_gpu, default=_tap_sums)
     return _image_gradient(g, kernel, padding), taps.reshape(kernel.shape).astype(kernel.dtype)
 
 

@@ -7,6 +7,8 @@ from jaxtyping import Array, Float
 
 from iassf_jax.core.errors import InputError
 
+_KERNEL_TOKENS = (16, 64)  # powers of two of which the kernel can hold all logits of a window
+
 Queries = Float[Array, "n t d"]
 Values = Float[Array, "n t v"]
 Bias = Float[Array, "t t"]
@@ -20,19 +22,18 @@ def attend(q: Queries, k: Queries, v: Values, bias: Bias, *, pallas: bool = Fals
         k: keys.
         v: values, whose dtype the result has.
         bias: added to the logits of every window.
-        pallas: on NVIDIA and AMD GPUs, compute it in one kernel, and the gradients in another. Other devices
-            compute as without.
+        pallas: on NVIDIA GPUs, compute it in one kernel, and the gradients in another. Other devices compute
+            as without.
 
     Raises:
-        InputError: `pallas` with t not a power of two of at least 16.
+        InputError: `pallas` with windows other than of 4x4 or 8x8 tokens.
     """
     if not pallas:
         return _plain(q, k, v, bias)
-    tokens = q.shape[1]
-    if tokens < 16 or tokens.bit_count() != 1:
+    if q.shape[1] not in _KERNEL_TOKENS:
         raise InputError(
-            f"the Pallas kernel needs windows of 4, 8, 16, ... pixels, but these have {tokens} tokens; "
-            f"change the window, or compute without it (pallas=False)"
+            f"the Pallas kernel takes windows of 4x4 or 8x8 tokens, but these have {q.shape[1]}; "
+            f"change the window, or compute without the kernel (pallas=False)"
         )
     return _by_kernel(q, k, v, bias)
 
@@ -55,7 +56,7 @@ def _by_kernel(q: Queries, k: Queries, v: Values, bias: Bias) -> Values:
     # Imported for those who ask for it, because not every jaxlib has Triton.
     from iassf_jax.ops.window_attention_kernel import attend_in_kernel as kernel
 
-    return lax.platform_dependent(q, k, v, bias, cuda=kernel, rocm=kernel, default=_plain)
+    return lax.platform_dependent(q, k, v, bias, cuda=kernel, default=_plain)
 
 
 def _forward(q: Queries, k: Queries, v: Values, bias: Bias) -> tuple[Values, tuple[Array, ...]]:
@@ -65,7 +66,7 @@ def _forward(q: Queries, k: Queries, v: Values, bias: Bias) -> tuple[Values, tup
 def _backward(saved: tuple[Array, ...], g: Values) -> tuple[Array, ...]:
     from iassf_jax.ops.window_attention_kernel import gradients_in_kernel as kernel
 
-    return lax.platform_dependent(*saved, g, cuda=kernel, rocm=kernel, default=_plain_gradients)
+    return lax.platform_dependent(*saved, g, cuda=kernel, default=_plain_gradients)
 
 
 _by_kernel.defvjp(_forward, _backward)

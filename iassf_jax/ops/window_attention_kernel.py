@@ -49,9 +49,9 @@ def _call(
     sums_of: Array | None = None,
     interpret: bool,
 ) -> tuple[Array, ...]:
-    """Run `kernel` on every `_WINDOWS` windows of `inputs`.
+    """Run `kernel` on the windows of `inputs`, `_WINDOWS` to each program.
 
-    It returns arrays `like` those given, and with `sums_of` one such sum in float32 of each program.
+    It returns arrays `like` those given; with `sums_of`, also one float32 array of that shape per program.
     """
     windows, tokens, _ = inputs[0].shape
     programs = pl.cdiv(windows, _WINDOWS)
@@ -97,11 +97,11 @@ def _gradient_kernel(
         exponentials, total = _exponentials(q, k, bias)
         weights = exponentials / total
         _store(index, v_out, _product(weights.astype(g.dtype), g, (0, 0)), widths[2])
-        slopes = _product(g, v, (1, 1))
-        logits = weights * (slopes - (weights * slopes).sum(axis=1, keepdims=True))
-        _store(index, q_out, _product(logits.astype(k.dtype), k, (1, 0)), widths[0])
-        _store(index, k_out, _product(logits.astype(q.dtype), q, (0, 0)), widths[1])
-        return bias_gradient + logits
+        d_weights = _product(g, v, (1, 1))
+        d_logits = weights * (d_weights - (weights * d_weights).sum(axis=1, keepdims=True))
+        _store(index, q_out, _product(d_logits.astype(k.dtype), k, (1, 0)), widths[0])
+        _store(index, k_out, _product(d_logits.astype(q.dtype), q, (0, 0)), widths[1])
+        return bias_gradient + d_logits
 
     bias_out[...] = lax.fori_loop(0, _windows_here(windows), add_window, jnp.zeros(bias.shape, jnp.float32))
 

@@ -73,9 +73,10 @@ def test_with_kernels_result_and_gradients_are_the_same(rng):
         np.testing.assert_allclose(mine, plain, rtol=1e-5, atol=2e-5)
 
 
-def test_windows_that_fill_no_power_of_two_are_refused(rng):
-    *inputs, _ = operands((2, 49, 8, 8), rng)
-    with pytest.raises(InputError, match=r"windows of 4, 8, 16, \.\.\. pixels, but these have 49 tokens"):
+@pytest.mark.parametrize("tokens", [4, 49, 256])
+def test_other_windows_are_refused(tokens, rng):
+    *inputs, _ = operands((2, tokens, 8, 8), rng)
+    with pytest.raises(InputError, match=f"windows of 4x4 or 8x8 tokens, but these have {tokens}"):
         attend(*inputs, pallas=True)
     attend(*inputs)
 

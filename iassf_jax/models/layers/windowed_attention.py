@@ -61,13 +61,10 @@ class WindowAttention(nn.Module):
         width = c // self.heads
         kernels = kernels.scale_queries(width**-0.5)
         heads = make_heads(tokens, kernels, self.heads)
-        cut = (b * n, t, -1)
-        attended = [
-            attend(q.reshape(cut), k.reshape(cut), v.reshape(cut), position, pallas=self.options.pallas)[
-                ..., :width
-            ]
-            for (q, k, v), position in zip(heads, self._position_bias(), strict=True)
-        ]
+        attended = []
+        for head, position in zip(heads, self._position_bias(), strict=True):
+            q, k, v = (x.reshape(b * n, t, -1) for x in head)
+            attended.append(attend(q, k, v, position, pallas=self.options.pallas)[..., :width])
         return jnp.concatenate(attended, axis=-1).reshape(b, n, t, c)
 
     def _position_bias(self) -> Float[Array, "heads t t"]:
