@@ -18,6 +18,7 @@ import jax
 import jaxtyping
 import numpy as np
 import pytest
+from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -38,6 +39,18 @@ def shared() -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def lower_for_gpu():
+    """Returns the program of `function(*arguments)` for a GPU, which need not be there."""
+
+    def lower(function, *arguments) -> str:
+        gpu = AbstractDevice(device_kind="NVIDIA H100 80GB HBM3", num_cores=132, platform="gpu")
+        with use_abstract_mesh(AbstractMesh((1,), ("device",), abstract_device=gpu)):
+            return jax.jit(function).trace(*arguments).lower(lowering_platforms=("cuda",)).as_text()
+
+    return lower
 
 
 @pytest.fixture

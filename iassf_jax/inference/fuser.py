@@ -73,12 +73,12 @@ class Fuser:
         """
         if batch < 1:
             raise InputError(f"batch {batch}: expected at least 1")
+        if len(devices) > 1 and getattr(model, "pallas", False):
+            model = model.clone(pallas=False)  # XLA does not split kernels over devices
         self.ir_range = ir_range
         self.tile = choose_tile(tile, model)
         self._model, self._batch = model, batch
         self._conditions: dict[str, Any] = {}
-        if len(devices) > 1 and getattr(model, "pallas", False):
-            self._model = model = model.clone(pallas=False)  # XLA does not split kernels over devices
         self._rows: jax.sharding.NamedSharding | None = None
         if len(devices) > 1:
             mesh = jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)

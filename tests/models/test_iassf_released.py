@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 
 from iassf_jax import models
 from iassf_jax.checkpoints.released_names import to_released
@@ -267,7 +266,8 @@ def shallow_loss(**how):
     model = models.create(
         "iassf_released", **{**FIELDS, "depths": (1, 1, 1, 1, 1), "num_fusion_blocks": 1, **how}
     )
-    return model, lambda variables: (model.apply(variables, *images((16, 16)))["fused"] ** 2).mean()
+    inputs = images((16, 16))  # kept for all tests, so not to be made while tracing
+    return model, lambda variables: (model.apply(variables, *inputs)["fused"] ** 2).mean()
 
 
 @pytest.mark.parametrize("how", [{"remat": True}, {"remat": True, "pallas": True}])
@@ -283,12 +283,9 @@ def test_remat_and_kernels_keep_parameters_results_and_gradients(how):
 
 
 @pytest.mark.parametrize("pallas", [True, False])
-def test_gpus_get_the_kernels_if_asked_for(pallas):
+def test_gpus_get_the_kernels_if_asked_for(pallas, lower_for_gpu):
     model, loss = shallow_loss(pallas=pallas)
-    gpu = AbstractDevice(device_kind="NVIDIA H100 80GB HBM3", num_cores=132, platform="gpu")
-    with use_abstract_mesh(AbstractMesh((1,), ("device",), abstract_device=gpu)):
-        traced = jax.jit(jax.value_and_grad(loss)).trace(moved_variables(model))
-        text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    text = lower_for_gpu(jax.value_and_grad(loss), moved_variables(model))
     assert all((name in text) == pallas for name in ("_attend_kernel", "_gradient_kernel", "_add_rows"))
 
 

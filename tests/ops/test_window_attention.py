@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 
 from iassf_jax.core.errors import InputError
 from iassf_jax.ops import depthwise
@@ -17,7 +16,6 @@ from iassf_jax.ops.depthwise_kernel import tap_sums_in_kernel
 from iassf_jax.ops.window_attention import attend
 from iassf_jax.ops.window_attention_kernel import attend_in_kernel, gradients_in_kernel
 
-HOPPER = AbstractDevice(device_kind="NVIDIA H100 80GB HBM3", num_cores=132, platform="gpu")
 # Windows, tokens, and widths of a head: none a multiple of what a program takes, or of a power of two.
 SHAPES = [(3, 64, 12, 12), (8, 64, 24, 24), (19, 16, 6, 10)]
 
@@ -105,19 +103,14 @@ def test_depthwise_gradients_are_the_same_with_the_kernel(padding, rng):
         np.testing.assert_allclose(mine, plain, rtol=1e-5, atol=1e-4)
 
 
-def lowered_for_gpu(function, *arguments):
-    with use_abstract_mesh(AbstractMesh((1,), ("device",), abstract_device=HOPPER)):
-        return jax.jit(function).trace(*arguments).lower(lowering_platforms=("cuda",)).as_text()
-
-
 @pytest.mark.parametrize("pallas", [True, False])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_gpus_get_the_kernels_if_asked_for(dtype, pallas, rng):
+def test_gpus_get_the_kernels_if_asked_for(dtype, pallas, rng, lower_for_gpu):
     *inputs, g = operands(SHAPES[1], rng, dtype)
-    attention = lowered_for_gpu(lambda *x: result_and_gradients(*x, pallas=pallas), *inputs, g)
+    attention = lower_for_gpu(lambda *x: result_and_gradients(*x, pallas=pallas), *inputs, g)
     assert ("_attend_kernel" in attention) == ("_gradient_kernel" in attention) == pallas
     x, kernel = jnp.zeros((1, 64, 64, 24), dtype), jnp.zeros((5, 5, 24), dtype)
     taps = jax.grad(
         lambda k: depthwise.depthwise_conv(x, k, padding="zero", pallas=pallas).astype(jnp.float32).sum()
     )
-    assert ("_add_rows" in lowered_for_gpu(taps, kernel)) == pallas
+    assert ("_add_rows" in lower_for_gpu(taps, kernel)) == pallas
