@@ -81,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
     chosen = cases(groups, precisions, only=args.only, **ours)
     if not chosen:
         names = ", ".join(case.name for case in cases(groups, precisions, **ours))
-        raise InputError(f"no case contains {args.only!r}; there are {names}")
+        none = f"none whose batch divides into micro-batches of {args.micro_batch}"
+        raise InputError(f"no case contains {args.only!r}; there are {names or none}")
     everyone = [c for case in chosen for c in contenders(case, densities=densities)]
     rivals = sorted({c.name for c in everyone if c.side != "jax"})
     if args.rivals and not any(args.rivals in name for name in rivals):

@@ -19,6 +19,8 @@ from iassf_jax.ops.padding import pad_border
 
 _NARROW = 4  # outputs up to which `conv` multiplies first and shifts the products afterwards
 
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+
 Edges = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -78,7 +80,7 @@ def correlate(
 
 
 def _convolution(x: Array, kernel: Array, strides: tuple[int, int], edges: Edges) -> Array:
-    return lax.conv_general_dilated(x, kernel, strides, edges, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return lax.conv_general_dilated(x, kernel, strides, edges, dimension_numbers=_LAYOUT)
 
 
 def _correlate_forward(
@@ -97,12 +99,10 @@ def _correlate_backward(
         return _tap_products(jnp.pad(x, ((0, 0), *edges, (0, 0))), g, kernel.shape[:2], strides)
 
     x, kernel = saved
-    if strides == (1, 1):
-        x_gradient = _image_gradient(g, kernel, edges)
-    elif strides == kernel.shape[:2] and edges == ((0, 0), (0, 0)):
+    if strides == kernel.shape[:2] and edges == ((0, 0), (0, 0)):
         x_gradient = _tile_gradient(g, kernel, x.shape)
     else:
-        (x_gradient,) = jax.vjp(lambda image: _convolution(image, kernel, strides, edges), x)[1](g)
+        x_gradient = _image_gradient(g, kernel, x.shape, strides, edges)
     taps = lax.platform_dependent(x, kernel, g, cpu=by_products, default=by_convolution)
     return x_gradient, taps
 
@@ -110,16 +110,23 @@ def _correlate_backward(
 correlate.defvjp(_correlate_forward, _correlate_backward)
 
 
-def _image_gradient(g: Array, kernel: Array, edges: Edges) -> Array:
-    """Gradient of the image: `g` correlated with the flipped kernel, inputs and outputs exchanged.
+def _image_gradient(
+    g: Array, kernel: Array, shape: tuple[int, ...], strides: tuple[int, int], edges: Edges
+) -> Array:
+    """Gradient of the image: `g`, spread out by the strides, correlated with the flipped kernel.
 
     XLA's own transpose reads the kernel with exchanged axes in place, which its CPU compiler rearranges
     outside of loops only: over micro-batches, the convolution took ten times as long.
     """
-    kh, kw = kernel.shape[:2]
-    (top, bottom), (left, right) = edges
-    around = ((kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right))
-    return _convolution(g, kernel[::-1, ::-1].swapaxes(2, 3), (1, 1), around)
+    around = []
+    for axis in (0, 1):
+        before = kernel.shape[axis] - 1 - edges[axis][0]
+        spread = strides[axis] * (g.shape[1 + axis] - 1) + 1
+        around.append((before, shape[1 + axis] - spread - before + kernel.shape[axis] - 1))
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    return lax.conv_general_dilated(
+        g, flipped, (1, 1), around, lhs_dilation=strides, dimension_numbers=_LAYOUT
+    )
 
 
 def _tile_gradient(g: Array, kernel: Array, shape: tuple[int, ...]) -> Array:

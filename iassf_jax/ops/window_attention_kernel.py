@@ -35,7 +35,7 @@ def gradients_in_kernel(
 ) -> tuple[Queries, Queries, Values, Bias]:
     """Return the gradients of `attend_in_kernel` for q, k, v and the bias, given that of its result."""
     dq, dk, dv, parts = _call(
-        _gradient_kernel, (q, k, v, g), bias, (q, k, v), sums_of=bias, interpret=interpret
+        _gradient_kernel, (q, k, v, g), bias, (q, k, v), bias_sums=True, interpret=interpret
     )
     return dq, dk, dv, parts.sum(axis=0).astype(bias.dtype)
 
@@ -46,12 +46,12 @@ def _call(
     bias: Bias,
     like: tuple[Array, ...],
     *,
-    sums_of: Array | None = None,
+    bias_sums: bool = False,
     interpret: bool,
 ) -> tuple[Array, ...]:
     """Run `kernel` on the windows of `inputs`, `_WINDOWS` to each program.
 
-    It returns arrays `like` those given; with `sums_of`, also one float32 array of that shape per program.
+    It returns arrays `like` those given; with `bias_sums`, also one like the bias, in float32, per program.
     """
     windows, tokens, _ = inputs[0].shape
     programs = pl.cdiv(windows, _WINDOWS)
@@ -61,9 +61,9 @@ def _call(
         return pl.BlockSpec((_WINDOWS, tokens, width), lambda i: (i, 0, 0))
 
     out_specs, out_shape = [block(x) for x in like], [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in like]
-    if sums_of is not None:
-        out_specs.append(pl.BlockSpec((None, *sums_of.shape), lambda i: (i, 0, 0)))
-        out_shape.append(jax.ShapeDtypeStruct((programs, *sums_of.shape), jnp.float32))
+    if bias_sums:
+        out_specs.append(pl.BlockSpec((None, *bias.shape), lambda i: (i, 0, 0)))
+        out_shape.append(jax.ShapeDtypeStruct((programs, *bias.shape), jnp.float32))
     return pl.pallas_call(
         functools.partial(kernel, windows=windows, widths=[x.shape[2] for x in inputs]),
         grid=(programs,),

@@ -137,15 +137,16 @@ def test_a_contender_that_cannot_be_built_is_recorded_with_its_reason():
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--precision", "float16"], "float32, tf32, bfloat16"),
-        (["--densities", "host,moon"], "host, device"),
-        (["--no-rivals", "--only", "zebra"], "forward 1x256x256 float32"),
-        (["--no-rivals", "--rivals", "zebra"], "there are none"),
-        (["--no-rivals", "--micro-batch", "0"], "at least one example"),
+        (["forward", "--precision", "float16"], "float32, tf32, bfloat16"),
+        (["forward", "--densities", "host,moon"], "host, device"),
+        (["forward", "--no-rivals", "--only", "zebra"], "forward 1x256x256 float32"),
+        (["forward", "--no-rivals", "--rivals", "zebra"], "there are none"),
+        (["forward", "--no-rivals", "--micro-batch", "0"], "at least one example"),
+        (["train", "--no-rivals", "--micro-batch", "7"], "there are none whose batch divides"),
     ],
 )
 def test_impossible_choices(options, reason, tmp_path, capsys):
-    assert main(["bench", "forward", "--output", str(tmp_path / "f.json"), *options]) == 2
+    assert main(["bench", *options, "--output", str(tmp_path / "f.json")]) == 2
     assert reason in capsys.readouterr().err
 
 

@@ -16,7 +16,7 @@ from iassf_jax.ops.depthwise_kernel import tap_sums_in_kernel
 from iassf_jax.ops.window_attention import attend
 from iassf_jax.ops.window_attention_kernel import attend_in_kernel, gradients_in_kernel
 
-# Windows, tokens, and widths of a head: none a multiple of what a program takes, or of a power of two.
+# Windows (fewer than a program takes, as many, and more), tokens, and widths that are no powers of two.
 SHAPES = [(3, 64, 12, 12), (8, 64, 24, 24), (19, 16, 6, 10)]
 
 
