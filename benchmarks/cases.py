@@ -78,13 +78,8 @@ def cases(
     `lean` are the fields of training cases that save memory. A batch which `micro_batch` does not divide is
     left out.
     """
-    networks = [("forward", size, {}) for size in _FORWARD], [("train", size, lean) for size in _TRAIN]
-    every = [
-        Case(task, task, *size, precision, pallas, **fields)
-        for sizes in networks
-        for precision in precisions
-        for task, size, fields in sizes
-    ]
+    every = [Case("forward", "forward", *size, p, pallas) for p in precisions for size in _FORWARD]
+    every += [Case("train", "train", *size, p, pallas, **lean) for p in precisions for size in _TRAIN]
     every += [Case("data", *what) for what in _DATA]
     wanted = [case for case in every if case.group in groups and only in case.name]
     return [case for case in wanted if case.batch % (case.micro_batch or 1) == 0]
