@@ -61,13 +61,15 @@ class Contender:
     compiled: bool = True
     channels_last: bool = False
     density: str = ""  # where the rival estimates the haze density: "host" or "device"
+    keeps_memory: bool = False  # the rival's C library keeps freed memory too
 
     @property
     def name(self) -> str:
         if self.side == "jax":
             return "iassf_jax"
         words = ["torch.compile" if self.compiled else "eager", "channels_last" if self.channels_last else ""]
-        return " ".join([*filter(None, words), f"({self.density} density)"])
+        memory = ", freed memory kept" if self.keeps_memory else ""
+        return " ".join([*filter(None, words), f"({self.density} density{memory})"])
 
 
 def cases(
@@ -85,15 +87,15 @@ def cases(
     return [case for case in wanted if case.batch % (case.micro_batch or 1) == 0]
 
 
-def contenders(case: Case, *, densities: Sequence[str]) -> list[Contender]:
-    """List who competes: this project first, then the rivals."""
+def contenders(case: Case, *, densities: Sequence[str], keep_memory: bool = False) -> list[Contender]:
+    """List who competes: this project first, then the rivals; these as users start them, or `keep_memory`."""
     ours = Contender("jax")
     if case.task in _NO_RIVAL:
         return [ours]
-    if case.task == "density":
-        return [ours, *(Contender("torch", compiled=False, density=where) for where in densities)]
+    layouts = (False,) if case.task == "density" else (False, True)
     return [ours] + [
-        Contender("torch", compiled, channels_last, where)
+        Contender("torch", compiled, channels_last, where, keep_memory)
         for where in densities
-        for compiled, channels_last in ((False, False), (False, True), (True, False), (True, True))
+        for compiled in layouts
+        for channels_last in layouts
     ]

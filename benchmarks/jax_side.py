@@ -22,6 +22,7 @@ from data_pipelines.folder import training_iterator
 from iassf_jax import models
 from iassf_jax.checkpoints import import_torch
 from iassf_jax.checkpoints.versions import versions
+from iassf_jax.core.allocator import KeptMemory
 from iassf_jax.metrics import psnr, ssim
 from iassf_jax.models.iassf_released import released_density
 from iassf_jax.training.optimizer import make_optimizer
@@ -55,8 +56,14 @@ def build(case: Case, weights: str) -> Built:
     call()
     setup["first call"] = time.perf_counter() - started
     on_host = device.platform == "cpu"
+    memory = KeptMemory()
+
+    def settled_call() -> None:  # as a run's `StepProgram`
+        call()
+        memory.settle()
+
     return Built(
-        call=call,
+        call=settled_call,
         setup=setup,
         result=result,
         device=device.device_kind,

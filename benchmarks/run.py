@@ -21,6 +21,7 @@ def run(
     *,
     densities: Sequence[str] = ("host",),
     rivals: str = "",
+    rivals_keep_memory: bool = False,
     effort: Effort,
     note: str = "",
     report: Callable[[str], None],
@@ -32,6 +33,7 @@ def run(
       cases: what to measure.
       densities: where the rivals estimate the haze density, "host" and "device".
       rivals: only those whose names contain this.
+      rivals_keep_memory: their C library keeps freed memory, as ours does in every `iassf`.
       effort: how many rounds.
       note: kept in the record, for instance that the machine was shared.
       report: told what is going on.
@@ -48,7 +50,7 @@ def run(
         report(f"ceilings of the device in {precision}")
         record["ceilings"][precision] = _ceilings(precision)
     for case in cases:
-        every = contenders(case, densities=densities)
+        every = contenders(case, densities=densities, keep_memory=rivals_keep_memory)
         chosen = [c for c in every if c.side == "jax" or rivals in c.name]
         record["cases"].append(compare(case, chosen, effort, report))
         save(record)

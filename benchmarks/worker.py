@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.built import Built
 from benchmarks.cases import Case, Contender
-from iassf_jax.core.allocator import return_freed_memory
+from iassf_jax.core.allocator import keep_freed_memory, return_freed_memory
 
 
 def main() -> None:
@@ -39,6 +39,8 @@ def main() -> None:
 
 def _build(order: dict[str, Any]) -> Built:
     case, contender = Case(**order["case"]), Contender(**order["contender"])
+    if contender.side == "jax" or contender.keeps_memory:
+        keep_freed_memory()  # as every `iassf` does
     if contender.side == "jax":
         from benchmarks import jax_side
 

@@ -55,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose names contain this")
     parser.add_argument("--rivals", default="", metavar="TEXT", help="only rivals whose names contain this")
+    parser.add_argument(
+        "--rivals-keep-memory",
+        action="store_true",
+        help="rivals keep freed memory too, as iassf does; otherwise they run as PyTorch is started",
+    )
     parser.add_argument("--no-rivals", action="store_true", help="time this project alone")
     parser.add_argument("--seconds", type=float, default=60.0, help="aimed at per case (60)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds per case at least (5)")
@@ -83,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
         names = ", ".join(case.name for case in cases(groups, precisions, **ours))
         none = f"none whose batch divides into micro-batches of {args.micro_batch}"
         raise InputError(f"no case contains {args.only!r}; there are {names or none}")
-    everyone = [c for case in chosen for c in contenders(case, densities=densities)]
+    keep = args.rivals_keep_memory
+    everyone = [c for case in chosen for c in contenders(case, densities=densities, keep_memory=keep)]
     rivals = sorted({c.name for c in everyone if c.side != "jax"})
     if args.rivals and not any(args.rivals in name for name in rivals):
         raise InputError(f"no rival's name contains {args.rivals!r}; there are {', '.join(rivals) or 'none'}")
@@ -93,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
             chosen,
             densities=densities,
             rivals=args.rivals,
+            rivals_keep_memory=keep,
             effort=Effort(seconds=args.seconds, least=args.rounds, most=max(25, args.rounds)),
             note=args.note,
             report=status.update,

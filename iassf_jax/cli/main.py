@@ -9,7 +9,7 @@ import importlib
 import sys
 
 from iassf_jax import __version__
-from iassf_jax.core.allocator import restart_with_huge_pages
+from iassf_jax.core.allocator import keep_freed_memory, restart_with_huge_pages
 from iassf_jax.core.errors import IassfError
 
 COMMANDS = {
@@ -31,6 +31,8 @@ COMMANDS = {
     "bench": "time this project against PyTorch on this machine",
     "info": "versions, devices, packaged weights, parameter counts",
 }
+
+_TRAINING = {"train", "demo"}  # the commands that call one program for long; sweeps train in other processes
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -76,6 +78,8 @@ def main(argv: list[str] | None = None) -> int:
 def script() -> int:
     """Run the command line of a process that is ours alone, and may be started again."""
     restart_with_huge_pages()
+    if _TRAINING & set(sys.argv[1:2]):
+        keep_freed_memory()
     return main()
 
 

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from iassf_jax.core.allocator import restart_with_huge_pages
+from iassf_jax.core.allocator import keep_freed_memory, restart_with_huge_pages
 from iassf_jax.core.compilation import enable_compilation_cache
 from iassf_jax.core.errors import IassfError, TrainingError
 from iassf_jax.sweeps.folders import (
@@ -101,4 +101,5 @@ def main(arguments: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     restart_with_huge_pages()
+    keep_freed_memory()
     sys.exit(main(sys.argv[1:]))

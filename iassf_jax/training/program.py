@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from iassf_jax.core.allocator import return_freed_memory
+from iassf_jax.core.allocator import KeptMemory, return_freed_memory
 from iassf_jax.training.measurements import program_flops
 
 
@@ -21,6 +21,7 @@ class StepProgram:
     def __init__(self, jitted: Any, constants: tuple[Any, ...] = ()):
         self._jitted, self._constants = jitted, constants
         self._compiled: jax.stages.Compiled | None = None
+        self._memory = KeptMemory()
         self.flops: float | None = None  # of one step on all devices; None before it was compiled, or unknown
 
     def __call__(self, *arguments: Any) -> Any:
@@ -29,4 +30,6 @@ class StepProgram:
             self.flops = program_flops(lowered)
             self._compiled = lowered.compile()
             return_freed_memory()  # of the compiler
-        return self._compiled(*arguments, *self._constants)
+        results = self._compiled(*arguments, *self._constants)
+        self._memory.settle()
+        return results

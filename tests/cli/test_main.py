@@ -12,13 +12,18 @@ from iassf_jax import __version__
 from iassf_jax.cli import info, main
 
 
-def test_the_installed_command_asks_for_huge_pages_first(monkeypatch):
+@pytest.mark.parametrize(
+    ("command", "asked"), [("info", ["huge pages"]), ("train", ["huge pages", "kept memory"])]
+)
+def test_the_installed_command_sees_to_its_memory_first(command, asked, monkeypatch):
     calls = []
-    monkeypatch.setattr(main, "restart_with_huge_pages", lambda: calls.append("memory"))
+    monkeypatch.setattr(sys, "argv", ["iassf", command])
+    monkeypatch.setattr(main, "restart_with_huge_pages", lambda: calls.append("huge pages"))
+    monkeypatch.setattr(main, "keep_freed_memory", lambda: calls.append("kept memory"))
     monkeypatch.setattr(main, "main", lambda: calls.append("main") or 3)
     (entry,) = importlib.metadata.entry_points(group="console_scripts", name="iassf")
     assert entry.value == "iassf_jax.cli.main:script"
-    assert main.script() == 3 and calls == ["memory", "main"]
+    assert main.script() == 3 and calls == [*asked, "main"]
 
 
 def test_it_runs_as_a_module():

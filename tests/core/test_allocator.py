@@ -1,4 +1,4 @@
-"""Huge pages are asked for at the start of a process, so these tests start some."""
+"""The settings are made at the start of a process, so these tests start some."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from iassf_jax.core import allocator
-from iassf_jax.core.allocator import restart_with_huge_pages, return_freed_memory
+from iassf_jax.core.allocator import KeptMemory, restart_with_huge_pages, return_freed_memory
 
 # Pages that the kernel hands out while 64 MB are allocated, written and freed; then what the process is.
 _PROCESS = """
@@ -18,6 +18,25 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 b"x" * (64 << 20)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, os.getpid(), *sys.argv[1:])
 print(os.environ.get("GLIBC_TUNABLES", ""))
+"""
+
+# Pages that the kernel hands out to the later calls of a program with a workspace of 100 MB.
+_PROGRAM = """
+import resource, sys
+from iassf_jax.core import allocator
+if "keep" in sys.argv:
+    allocator.keep_freed_memory()
+import jax, jax.numpy as jnp
+x = jnp.ones(3600)
+program = jax.jit(lambda x: (jnp.sin(x[:, None] * x) @ jnp.cos(x[:, None] + x)).sum()).lower(x).compile()
+allocator.return_freed_memory()
+memory = allocator.KeptMemory()
+faults = []
+for _ in range(8):
+    program(x).block_until_ready()
+    memory.settle()
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[-1] - faults[3])
 """
 
 linux = pytest.mark.skipif(not allocator._to_be_had(), reason="huge pages cannot be asked for here")
@@ -54,6 +73,28 @@ def test_an_own_choice_is_left_alone():
     faults, _, _, setting = start("glibc.malloc.hugetlb=0")
     assert setting == "glibc.malloc.hugetlb=0"
     assert faults > 0
+
+
+@pytest.mark.skipif(allocator._glibc() is None, reason="only the GNU C library can be told to keep memory")
+def test_calls_of_a_program_get_the_memory_of_the_call_before():
+    def faults(*arguments: str) -> int:
+        command = [sys.executable, "-c", _PROGRAM, *arguments]
+        environment = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}
+        return int(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+
+    cleared = faults()
+    assert cleared > 4 * 25_000  # four calls, 4 KB a page
+    assert faults("keep") < cleared / 3
+
+
+def test_memory_is_given_back_when_a_process_has_grown(monkeypatch):
+    pages = iter([100, 129, 100, 131, 150, 190, 196])
+    returned = []
+    monkeypatch.setattr(allocator, "_resident_pages", lambda: next(pages))
+    monkeypatch.setattr(allocator, "return_freed_memory", lambda: returned.append(True))
+    memory = KeptMemory()
+    counts = [memory.settle() or len(returned) for _ in range(7)]
+    assert counts == [0, 0, 0, 1, 1, 1, 2]  # 150 is what the calls after the first return are measured by
 
 
 @pytest.mark.parametrize(
