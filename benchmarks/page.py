@@ -23,6 +23,8 @@ Written by `python -m benchmarks.page` from the records in `records/`; do not ed
     # less memory in training: gradients accumulated over single pairs, or blocks computed anew
     iassf bench train --micro-batch 1 --output benchmarks/records/MACHINE_micro_batches.json
     iassf bench train --remat --output benchmarks/records/MACHINE_remat.json
+    # rivals whose C library keeps freed memory, as that of `iassf train` does
+    iassf bench train --rivals-keep-memory --output benchmarks/records/MACHINE_kept.json
 
 The rival is the released network in PyTorch (`torch_twin.py`, tested against recorded arrays of the
 released code): eager, `channels_last` and `torch.compile`; the best of them counts. Every contender is a
@@ -30,6 +32,8 @@ process of its own; they run in turns. Neither compilation nor warm-up is in the
 every turn. "host density" estimates the haze density with OpenCV as the released code does, "device density"
 never leaves the device.
 `iassf` asks for huge pages (`iassf_jax/core/allocator.py`), so every contender has them.
+Since 2026-11-23 `iassf train` also keeps its workspace between steps (same file). PyTorch runs as its users start
+it, and with `--rivals-keep-memory` its C library keeps freed memory as well: "freed memory kept".
 """
 
 

@@ -33,7 +33,7 @@ def run(
       cases: what to measure.
       densities: where the rivals estimate the haze density, "host" and "device".
       rivals: only those whose names contain this.
-      rivals_keep_memory: their C library keeps freed memory, as ours does in every `iassf`.
+      rivals_keep_memory: their C library keeps freed memory, as ours does in training.
       effort: how many rounds.
       note: kept in the record, for instance that the machine was shared.
       report: told what is going on.

@@ -39,8 +39,9 @@ def main() -> None:
 
 def _build(order: dict[str, Any]) -> Built:
     case, contender = Case(**order["case"]), Contender(**order["contender"])
-    if contender.side == "jax" or contender.keeps_memory:
-        keep_freed_memory()  # as every `iassf` does
+    trains = contender.side == "jax" and case.task == "train"
+    if trains or contender.keeps_memory:
+        keep_freed_memory()  # as `iassf train` does
     if contender.side == "jax":
         from benchmarks import jax_side
 

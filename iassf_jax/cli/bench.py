@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rivals-keep-memory",
         action="store_true",
-        help="rivals keep freed memory too, as iassf does; otherwise they run as PyTorch is started",
+        help="rivals keep freed memory too, as `iassf train` does",
     )
     parser.add_argument("--no-rivals", action="store_true", help="time this project alone")
     parser.add_argument("--seconds", type=float, default=60.0, help="aimed at per case (60)")

@@ -37,7 +37,7 @@ def keep_freed_memory() -> None:
     """Have the C library keep freed memory from now on, and JAX's CPU client allocate in the calling thread.
 
     A training step of the released network then gets the 2.5 GB of its workspace as the step before left
-    them, instead of cleared by the kernel anew: it takes 1.7 s instead of 2.2 to 2.4 s.
+    them, instead of cleared by the kernel anew: on two cores it takes 1.7 s instead of 2.4 s.
     The heap of the main thread is the only one that can hold so much; asynchronous calls allocate in others.
     To be called by programs at their start, before JAX has looked for devices, and not by libraries. It does
     nothing where another C library is used.

@@ -88,6 +88,8 @@ def test_cases_and_contenders():
     both = contenders(case, densities=("host", "device"))
     assert [c.side for c in both] == ["jax"] + 8 * ["torch"]
     assert len({c.name for c in both}) == len(both)
+    kept = contenders(case, densities=("host",), keep_memory=True)
+    assert all(c.keeps_memory == c.name.endswith("freed memory kept)") == (c.side == "torch") for c in kept)
 
 
 @pytest.fixture(scope="module")
