@@ -32,8 +32,9 @@ process of its own; they run in turns. Neither compilation nor warm-up is in the
 every turn. "host density" estimates the haze density with OpenCV as the released code does, "device density"
 never leaves the device.
 `iassf` asks for huge pages (`iassf_jax/core/allocator.py`), so every contender has them.
-Since 2026-11-23 `iassf train` also keeps its workspace between steps (same file). PyTorch runs as its users start
-it, and with `--rivals-keep-memory` its C library keeps freed memory as well: "freed memory kept".
+In training `iassf` also keeps its workspace between steps (same file; in records of forward passes, and in
+those before 2026-11-23T21, it does not). PyTorch runs as its users start it, but with `--rivals-keep-memory`
+its C library keeps freed memory as well: "freed memory kept".
 """
 
 
