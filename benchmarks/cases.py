@@ -92,10 +92,10 @@ def contenders(case: Case, *, densities: Sequence[str], keep_memory: bool = Fals
     ours = Contender("jax")
     if case.task in _NO_RIVAL:
         return [ours]
-    layouts = (False,) if case.task == "density" else (False, True)
+    choices = (False,) if case.task == "density" else (False, True)
     return [ours] + [
         Contender("torch", compiled, channels_last, where, keep_memory)
         for where in densities
-        for compiled in layouts
-        for channels_last in layouts
+        for compiled in choices
+        for channels_last in choices
     ]

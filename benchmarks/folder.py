@@ -23,7 +23,7 @@ import jax
 
 from benchmarks.turns import take_turns
 from data_pipelines.decode import read_infrared, read_visible
-from iassf_jax.core.allocator import keep_freed_memory, restart_with_huge_pages
+from iassf_jax.core.allocator import restart_with_huge_pages
 from iassf_jax.inference.folder import COMPUTERS, fuse_pairs
 from iassf_jax.inference.fuser import Fuser
 from iassf_jax.inference.inputs import PreparedPair, prepare_pair
@@ -121,5 +121,4 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 if __name__ == "__main__":
     restart_with_huge_pages()
-    keep_freed_memory()
     main()
