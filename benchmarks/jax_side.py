@@ -56,14 +56,8 @@ def build(case: Case, weights: str) -> Built:
     call()
     setup["first call"] = time.perf_counter() - started
     on_host = device.platform == "cpu"
-    memory = KeptMemory()
-
-    def settled_call() -> None:  # as a run's `StepProgram`
-        call()
-        memory.settle()
-
     return Built(
-        call=settled_call,
+        call=call,
         setup=setup,
         result=result,
         device=device.device_kind,
@@ -144,10 +138,12 @@ def _train(case: Case, weights: str) -> Task:
     }
     held: dict[str, Any] = {"state": state}
     losses: list[jax.Array] = []
+    memory = KeptMemory()
 
     def call() -> None:
         held["state"], records, _ = jax.block_until_ready(compiled(held["state"], batch, *scalars))
         losses.append(records["loss/total"].result())
+        memory.settle()  # as a run's `StepProgram`
 
     return call, lambda: np.asarray(losses[:1]), setup, work
 
