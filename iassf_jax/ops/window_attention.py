@@ -1,11 +1,14 @@
 """Attention among the tokens of each window, for one head."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
 from iassf_jax.core.errors import InputError
+from iassf_jax.ops.window_attention_chunks import gradients_by_chunks
 
 _KERNEL_TOKENS = (16, 64)  # powers of two of which the kernel can hold all logits of a window
 
@@ -28,14 +31,22 @@ def attend(q: Queries, k: Queries, v: Values, bias: Bias, *, pallas: bool = Fals
     Raises:
         InputError: `pallas` with windows other than of 4x4 or 8x8 tokens.
     """
-    if not pallas:
-        return _plain(q, k, v, bias)
-    if q.shape[1] not in _KERNEL_TOKENS:
+    if pallas and q.shape[1] not in _KERNEL_TOKENS:
         raise InputError(
             f"the Pallas kernel takes windows of 4x4 or 8x8 tokens, but these have {q.shape[1]}; "
             f"change the window, or compute without the kernel (pallas=False)"
         )
-    return _by_kernel(q, k, v, bias)
+    return _attend(q, k, v, bias, pallas)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _attend(q: Queries, k: Queries, v: Values, bias: Bias, pallas: bool) -> Values:
+    if not pallas:
+        return _plain(q, k, v, bias)
+    # Imported for those who ask for it, because not every jaxlib has Triton.
+    from iassf_jax.ops.window_attention_kernel import attend_in_kernel as kernel
+
+    return lax.platform_dependent(q, k, v, bias, cuda=kernel, default=_plain)
 
 
 def _plain(q: Queries, k: Queries, v: Values, bias: Bias) -> Values:
@@ -51,22 +62,17 @@ def _plain_gradients(q: Queries, k: Queries, v: Values, bias: Bias, g: Values) -
     return jax.vjp(_plain, q, k, v, bias)[1](g)
 
 
-@jax.custom_vjp
-def _by_kernel(q: Queries, k: Queries, v: Values, bias: Bias) -> Values:
-    # Imported for those who ask for it, because not every jaxlib has Triton.
-    from iassf_jax.ops.window_attention_kernel import attend_in_kernel as kernel
-
-    return lax.platform_dependent(q, k, v, bias, cuda=kernel, default=_plain)
+def _forward(q: Queries, k: Queries, v: Values, bias: Bias, pallas: bool) -> tuple[Values, tuple[Array, ...]]:
+    # Nothing else is kept. Where the backward pass works the matrices out as a whole again, XLA finds them
+    # equal to those of the forward pass.
+    return _attend(q, k, v, bias, pallas), (q, k, v, bias)
 
 
-def _forward(q: Queries, k: Queries, v: Values, bias: Bias) -> tuple[Values, tuple[Array, ...]]:
-    return _by_kernel(q, k, v, bias), (q, k, v, bias)
+def _backward(pallas: bool, saved: tuple[Array, ...], g: Values) -> tuple[Array, ...]:
+    on_gpu = _plain_gradients
+    if pallas:
+        from iassf_jax.ops.window_attention_kernel import gradients_in_kernel as on_gpu
+    return lax.platform_dependent(*saved, g, cpu=gradients_by_chunks, cuda=on_gpu, default=_plain_gradients)
 
 
-def _backward(saved: tuple[Array, ...], g: Values) -> tuple[Array, ...]:
-    from iassf_jax.ops.window_attention_kernel import gradients_in_kernel as kernel
-
-    return lax.platform_dependent(*saved, g, cuda=kernel, default=_plain_gradients)
-
-
-_by_kernel.defvjp(_forward, _backward)
+_attend.defvjp(_forward, _backward)

@@ -9,11 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iassf_jax.core.errors import InputError
-from iassf_jax.ops import depthwise
+from iassf_jax.ops import depthwise, window_attention
 from iassf_jax.ops.depthwise_kernel import tap_sums_in_kernel
 from iassf_jax.ops.window_attention import attend
+from iassf_jax.ops.window_attention_chunks import chunk_length, gradients_by_chunks
 from iassf_jax.ops.window_attention_kernel import attend_in_kernel, gradients_in_kernel
 
 # Windows (fewer than a program takes, as many, and more), tokens, and widths that are no powers of two.
@@ -69,6 +72,39 @@ def test_with_kernels_result_and_gradients_are_the_same(rng):
     both = [result_and_gradients(*arrays, pallas=pallas) for pallas in (True, False)]
     for mine, plain in zip(*both, strict=True):
         np.testing.assert_allclose(mine, plain, rtol=1e-5, atol=2e-5)
+
+
+# Windows in one chunk, in two and four, and of a prime number.
+@pytest.mark.parametrize("shape", [(3, 64, 12, 12), (512, 64, 6, 10), (1024, 64, 8, 8), (257, 64, 8, 8)])
+def test_gradients_by_chunks_are_those_of_the_whole(shape, rng):
+    *inputs, g = operands(shape, rng)
+    expected = jax.jit(window_attention._plain_gradients)(*inputs, g)
+    for mine, plain in zip(jax.jit(gradients_by_chunks)(*inputs, g), expected, strict=True):
+        np.testing.assert_allclose(mine, plain, rtol=1e-4, atol=1e-4 * np.abs(plain).max())
+
+
+def test_gradients_by_chunks_round_bfloat16_no_more_than_those_of_the_whole(rng):
+    arrays = operands((512, 64, 12, 12), rng, jnp.bfloat16)
+    exact = window_attention._plain_gradients(*(x.astype(jnp.float32) for x in arrays))
+    whole = window_attention._plain_gradients(*arrays)
+    for mine, its, true in zip(gradients_by_chunks(*arrays), whole, exact, strict=True):
+        assert mine.dtype == its.dtype
+        error, its_error = (np.linalg.norm(np.float32(x) - np.float32(true)) for x in (mine, its))
+        assert 0 < error < 1.2 * its_error
+
+
+@given(windows=st.integers(1, 5000), side=st.integers(1, 16))
+def test_chunks_are_equal_parts_of_bounded_size(windows, side):
+    length = chunk_length(windows, side**2)
+    assert windows % length == 0
+    logits = length * side**4
+    assert 2**18 <= logits <= 2**20 or length == windows
+
+
+@pytest.mark.parametrize("windows", [1024, 1089, 289, 2048, 2178, 4800, 4941])
+def test_the_windows_of_usual_images_are_cut(windows):
+    """256x256 and 480x640 pixels, with and without shifted windows, one and two images."""
+    assert 64 <= chunk_length(windows, 64) <= 289
 
 
 @pytest.mark.parametrize("tokens", [4, 49, 256])
