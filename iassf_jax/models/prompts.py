@@ -18,7 +18,8 @@ def mix_prompts(
 
     Both steps are linear, so mixing first gives the same result and resizes one prompt instead of all.
     """
-    mixed = jnp.einsum("bl,lhwc->bhwc", weights, pool)
+    # A product of matrices: of one with four axes XLA's CPU compiler transposes the gradient and back.
+    mixed = (weights @ pool.reshape(len(pool), -1)).reshape(-1, *pool.shape[1:])
     return resize_bilinear(mixed, size, align_corners=align_corners)
 
 
