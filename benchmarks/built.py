@@ -17,7 +17,9 @@ class Built:
     device: str
     versions: dict[str, str]
     device_peak: Callable[[], int | None]  # bytes of accelerator memory, None where it is the host's
-    work: dict[str, float] = dataclasses.field(default_factory=dict)  # flops and bytes, see `roofline`
+    work: dict[str, float] = dataclasses.field(
+        default_factory=dict
+    )  # flops and bytes, see `roofline`; micro-batches of a step
 
 
 def images(batch: int, height: int, width: int, channels: Iterable[int]) -> list[np.ndarray]:

@@ -37,7 +37,7 @@ class Case:
     # How this project computes it:
     pallas: bool = False  # with its kernels for GPUs
     remat: bool = False  # in training, blocks are computed anew instead of kept
-    micro_batch: int | None = None  # in training, examples at once; None: all of the batch
+    micro_batch: int | None = None  # in training, examples at once; None: as many as a run takes
 
     @property
     def name(self) -> str:
@@ -46,11 +46,6 @@ class Case:
         if self.micro_batch is not None:
             words.append(f"in micro-batches of {self.micro_batch}")
         return " ".join(words)
-
-    @property
-    def parts(self) -> int:
-        """Micro-batches of a training step."""
-        return 1 if self.micro_batch is None else self.batch // self.micro_batch
 
 
 @dataclasses.dataclass(frozen=True)

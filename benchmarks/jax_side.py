@@ -25,6 +25,7 @@ from iassf_jax.checkpoints.versions import versions
 from iassf_jax.core.allocator import KeptMemory
 from iassf_jax.metrics import psnr, ssim
 from iassf_jax.models.iassf_released import released_density
+from iassf_jax.training.micro_batches import micro_batches
 from iassf_jax.training.optimizer import make_optimizer
 from iassf_jax.training.state import TrainState
 from iassf_jax.training.step import make_train_step
@@ -128,13 +129,16 @@ def _train(case: Case, weights: str) -> Task:
     )
     scalars = jnp.float32(2.0), jnp.int32(0)
     task = IassfTask(model, loss_options={"signed": True})
-    step = make_train_step(task, optimizer, augment_options=_STILL, accumulate=case.parts)
+    data = {"batch_size": case.batch, "crop": case.height, "resize": None}
+    parts = micro_batches(case.batch // case.micro_batch if case.micro_batch else 0, data, devices=1)
+    step = make_train_step(task, optimizer, augment_options=_STILL, accumulate=parts)
     state = TrainState(step=jnp.int32(0), params=params, opt_state=optimizer.init(params))
     compiled, setup = _compile(step, state, batch, *scalars, donate=(0,))
     # Afterwards, because what it traces would be missing in the time to trace.
     work = {
         "flops": roofline.flops(step, state, batch, *scalars),
         "bytes": roofline.train_bytes(model, params, hazy, infrared),
+        "micro_batches": parts,
     }
     held: dict[str, Any] = {"state": state}
     losses: list[jax.Array] = []

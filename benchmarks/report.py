@@ -74,7 +74,7 @@ def _memory(record: Mapping[str, Any]) -> str:
             rows.append(
                 (
                     case["name"],
-                    contender["name"],
+                    contender["name"] + _split(contender.get("micro_batches", 1)),
                     _gigabytes(contender["resident_peak"]),
                     _gigabytes(contender["resident_peak_of_setup"]),
                     "-" if device is None else _gigabytes(device),
@@ -119,9 +119,10 @@ def _roofline(record: Mapping[str, Any]) -> str:
               "measured", "achieved")  # fmt: skip
     return (
         f"Distance to the device's limit. Ceilings measured in the same run: {limits}. FLOPs are counted in "
-        "the traced program, a multiply-add as two. The least traffic is every feature map between blocks "
-        "written once and read once (in training also read for the gradients, whose own map is written and "
-        "read) and every parameter read once (in training with its gradient and AdamW's moments). Achieved "
+        "the traced program, with what its backward pass computes anew, a multiply-add as two. The least "
+        "traffic is every feature map between blocks written once and read once (in training also read for "
+        "the gradients, whose own map is written and read) and every parameter read once (in training with "
+        "its gradient and AdamW's moments). Achieved "
         "is the larger of the two bounds over the measured time.\n\n" + _table(header, rows)
     )
 
@@ -135,6 +136,10 @@ def _best_by_side(case: Mapping[str, Any]) -> dict[str, Any]:
         if side not in best or contender["seconds"]["median"] < best[side]["seconds"]["median"]:
             best[side] = contender
     return best
+
+
+def _split(micro_batches: int) -> str:
+    return f", in {micro_batches} micro-batches" if micro_batches > 1 else ""
 
 
 def _ratio_of_memory(best: Mapping[str, Any]) -> str:

@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--micro-batch",
         type=int,
         metavar="N",
-        help="train with N examples at once, gradients accumulated: less memory; only batches that N divides",
+        help="train with N examples at once, gradients accumulated (default: as `iassf train` chooses); only "
+        "batches that N divides",
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose names contain this")
     parser.add_argument("--rivals", default="", metavar="TEXT", help="only rivals whose names contain this")

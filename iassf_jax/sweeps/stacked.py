@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from iassf_jax.core.config import locate, to_json
 from iassf_jax.core.errors import ConfigError
+from iassf_jax.training.micro_batches import micro_batches
 from iassf_jax.training.optimizer import make_optimizer
 from iassf_jax.training.state import TrainState
 from iassf_jax.training.step import make_train_step
@@ -80,7 +81,7 @@ def member_step(task: Task, config: ConfigDict) -> Callable[[TrainState, Any, Va
             stronger(values["haze_options.strength"]) if stronger else task,
             make_optimizer(options, steps=config.steps),
             augment_options=config.augment.to_dict(),
-            accumulate=config.accumulate,
+            accumulate=micro_batches(config.accumulate, config.data.to_dict(), devices=1),
             ema_decay=config.ema_decay,
         )
         state, records, finite = train_step(state, rows, values["alpha"], values["seed"])

@@ -14,6 +14,7 @@ from rich.console import Console
 from iassf_jax.checkpoints.versions import versions
 from iassf_jax.core.config import to_json
 from iassf_jax.core.errors import InputError
+from iassf_jax.training.micro_batches import micro_batches
 
 
 def make_folder(workdir: Path) -> None:
@@ -44,13 +45,14 @@ def announce(
     """Show what is going to be trained, on what and for how long."""
     data, kinds = config.data, sorted({device.device_kind for device in mesh.devices.flat})
     counts = {name: parameter_overview.count_parameters(part) for name, part in params.items()}
-    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    modules = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     size = f"crops of {data.crop} pixels" if data.crop else "whole images"
-    if config.accumulate > 1:
-        size += f" in {config.accumulate} parts"
+    parts = micro_batches(config.accumulate, data.to_dict(), devices=mesh.shape["data"])
+    if parts > 1:
+        size += f" in {parts} micro-batches"
     goes_on = f" (continues the run in {workdir})" if start else ""
     lines = (
-        f"network    {config.model.name}, {sum(counts.values()):,} parameters ({parts})",
+        f"network    {config.model.name}, {sum(counts.values()):,} parameters ({modules})",
         f"devices    {mesh.shape['data']} x {mesh.shape['model']} (data x model) of {jax.device_count()}, "
         f"{', '.join(kinds)}, "
         f"{jax.process_count()} process{'es' if jax.process_count() > 1 else ''}",

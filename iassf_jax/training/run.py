@@ -30,6 +30,7 @@ from iassf_jax.core.config import to_json
 from iassf_jax.core.errors import InputError
 from iassf_jax.evaluation.measures import metric_names
 from iassf_jax.training import data, distributed, logging, loop, records, settings, sharding, start
+from iassf_jax.training.micro_batches import micro_batches
 from iassf_jax.training.optimizer import make_optimizer
 from iassf_jax.training.program import StepProgram
 from iassf_jax.training.resident import compile_resident_step
@@ -95,9 +96,9 @@ class _Run:
         self.mesh = sharding.make_mesh(
             data=config.mesh.data,
             model=config.mesh.model,
-            examples=config.data.batch_size // config.accumulate,
+            examples=config.data.batch_size // max(config.accumulate, 1),
         )
-        sharding.check_batch(config.data.batch_size, mesh=self.mesh, accumulate=config.accumulate)
+        self.parts = micro_batches(config.accumulate, config.data.to_dict(), devices=self.mesh.shape["data"])
         sharding.check_kernels(config.model.to_dict(), mesh=self.mesh)
         model = models.create(config.model.to_dict())
         self.task = make_task(model, config.to_dict())
@@ -171,7 +172,7 @@ class _Run:
             self.task,
             self.optimizer,
             augment_options=self.config.augment.to_dict(),
-            accumulate=self.config.accumulate,
+            accumulate=self.parts,
             ema_decay=self.config.ema_decay,
         )
         places = {"shardings": self.shardings, "everywhere": sharding.replicated(self.mesh)}

@@ -29,7 +29,7 @@ _FREE = (
     "accumulate",
     "writers",
 )
-_NOT_NEGATIVE = ("log_every", "eval_every", "images_every", "checkpoint_every", "images_count")
+_NOT_NEGATIVE = ("log_every", "eval_every", "images_every", "checkpoint_every", "images_count", "accumulate")
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -43,7 +43,7 @@ def check(config: Mapping[str, Any]) -> None:
             "no training data: give --config.data.train=FOLDER with GT/, hazy/ and IR/ in it, or a built set "
             "such as msrs:train"
         )
-    _at_least(config, 1, "steps", "keep_last", "accumulate")
+    _at_least(config, 1, "steps", "keep_last")
     if not 0 <= config["ema_decay"] < 1:
         raise ConfigError(f"config.ema_decay is {config['ema_decay']}; expected 0 (off) up to below 1")
     _at_least(config, 0, *_NOT_NEGATIVE)

@@ -140,20 +140,6 @@ def batch_placer(mesh: Mesh) -> Callable[[Mapping[str, np.ndarray]], dict[str, j
     return place
 
 
-def check_batch(batch_size: int, *, mesh: Mesh, accumulate: int) -> None:
-    """Check that a batch can be split into equal parts over the devices and the micro-batches.
-
-    Raises:
-      ConfigError: it cannot.
-    """
-    parts = mesh.shape["data"] * accumulate
-    if batch_size % parts:
-        raise ConfigError(
-            f"config.data.batch_size is {batch_size}; expected a multiple of {parts}, because each of the "
-            f"{mesh.shape['data']} devices along `data` takes its share of {accumulate} micro-batches"
-        )
-
-
 def check_kernels(fields: Mapping[str, Any], *, mesh: Mesh) -> None:
     """Check that a network of these fields can be split over the devices.
 
