@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready-dev
 export XLA_PYTHON_CLIENT_PREALLOCATE ?= false
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-gpu clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.ready: pyproject.toml
@@ -37,6 +37,12 @@ lint: $(READY)
 BENCH ?= all
 bench: $(VENV)/.ready-torch
 	$(BIN)/iassf bench $(BENCH) --output bench_output/bench.json --overwrite
+
+# On a GPU: everything that was asked of its speed, and what of it is reached. NAME names the records.
+NAME ?= gpu
+bench-gpu: $(VENV)/.ready-torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cuda13]'
+	$(BIN)/python -m benchmarks.machine --name $(NAME)
 
 clean:
 	rm -rf $(VENV) demo_output bench_output .pytest_cache .mypy_cache .ruff_cache

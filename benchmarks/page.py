@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from benchmarks import targets
 from benchmarks.report import render
 
 _HERE = Path(__file__).resolve().parent
@@ -13,16 +14,13 @@ _INTRODUCTION = """# Benchmarks
 
 Written by `python -m benchmarks.page` from the records in `records/`; do not edit.
 
-    # CPU
-    iassf bench all --output benchmarks/records/MACHINE.json
-    # GPU: also lower precision, and rivals that keep the haze density on the device; own kernels
-    iassf bench all --precision float32,tf32,bfloat16 --densities host,device \\
-        --output benchmarks/records/MACHINE.json
-    iassf bench all --precision float32,tf32,bfloat16 --no-rivals --pallas \\
-        --output benchmarks/records/MACHINE_pallas.json
-    # less memory in training: gradients accumulated over single pairs, or blocks computed anew
-    iassf bench train --micro-batch 1 --output benchmarks/records/MACHINE_micro_batches.json
+    # everything, and what of the targets is reached; on a GPU also `make bench-gpu NAME=MACHINE`
+    python -m benchmarks.machine --name MACHINE
+    # some of it
+    iassf bench train --only 1x256x256 --output benchmarks/records/MACHINE_training.json
+    # in training, other ways to save memory or none: blocks computed anew, the whole batch at once
     iassf bench train --remat --output benchmarks/records/MACHINE_remat.json
+    iassf bench train --only 2x256x256 --micro-batch 2 --output benchmarks/records/MACHINE_whole.json
     # rivals whose C library keeps freed memory, as that of `iassf train` does
     iassf bench train --rivals-keep-memory --output benchmarks/records/MACHINE_kept.json
 
@@ -37,16 +35,23 @@ those before 2026-11-23T21, it does not). PyTorch runs as its users start it, bu
 its C library keeps freed memory as well: "freed memory kept".
 """
 
+_HOW_JUDGED = """Ours over the rival's, lower is better. Of several records the worst counts; those with
+options (`remat`, a given micro-batch, "freed memory kept") do not."""
+
 
 def page(records: Path = RECORDS) -> str:
     """Return the page of all records, in the order of their file names."""
     files = sorted(records.glob("*.json"))
-    return (
-        "\n\n".join(
-            [_INTRODUCTION.strip(), *(render(json.loads(file.read_text())).strip() for file in files)]
-        )
-        + "\n"
-    )
+    machines = sorted({file.stem.partition("_")[0] for file in files})
+    parts = [_INTRODUCTION.strip(), *(_targets(machine, records) for machine in machines)]
+    parts += [render(json.loads(file.read_text())).strip() for file in files]
+    return "\n\n".join(parts) + "\n"
+
+
+def _targets(machine: str, records: Path) -> str:
+    found = targets.load(machine, records)
+    verdicts = targets.judge(found, targets.targets_for(found))
+    return f"## Targets: {machine}\n\n{_HOW_JUDGED}\n\n{targets.render(verdicts)}"
 
 
 if __name__ == "__main__":
