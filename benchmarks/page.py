@@ -30,9 +30,8 @@ process of its own; they run in turns. Neither compilation nor warm-up is in the
 every turn. "host density" estimates the haze density with OpenCV as the released code does, "device density"
 never leaves the device.
 `iassf` asks for huge pages (`iassf_jax/core/allocator.py`), so every contender has them.
-In training `iassf` also keeps its workspace between steps (same file; in records of forward passes, and in
-those before 2026-11-23T21, it does not). PyTorch runs as its users start it, but with `--rivals-keep-memory`
-its C library keeps freed memory as well: "freed memory kept".
+In training `iassf` also keeps its workspace between steps (same file). PyTorch runs as its users start it,
+but with `--rivals-keep-memory` its C library keeps freed memory as well: "freed memory kept".
 """
 
 _HOW_JUDGED = """Ours over the rival's, lower is better. Of several records the worst counts; those with
@@ -44,7 +43,7 @@ def page(records: Path = RECORDS) -> str:
     files = sorted(records.glob("*.json"))
     machines = sorted({file.stem.partition("_")[0] for file in files})
     parts = [_INTRODUCTION.strip(), *(_targets(machine, records) for machine in machines)]
-    parts += [render(json.loads(file.read_text())).strip() for file in files]
+    parts += [render(json.loads(file.read_text()), file.stem).strip() for file in files]
     return "\n\n".join(parts) + "\n"
 
 

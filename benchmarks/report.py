@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
-def render(record: Mapping[str, Any]) -> str:
-    """Return the page of one record."""
-    parts = [_heading(record), _timings(record), _rivals(record), _memory(record), _roofline(record)]
+def render(record: Mapping[str, Any], name: str = "") -> str:
+    """Return the page of one record; `name` is its heading (default: its devices)."""
+    parts = [_heading(record, name), _timings(record), _rivals(record), _memory(record), _roofline(record)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _heading(record: Mapping[str, Any]) -> str:
+def _heading(record: Mapping[str, Any], name: str) -> str:
     machine = record["machine"]
     done = [c for case in record["cases"] for c in case["contenders"] if "error" not in c]
     devices = sorted({c["device"] for c in done})
@@ -18,7 +18,7 @@ def _heading(record: Mapping[str, Any]) -> str:
     for contender in done:
         versions |= contender["versions"]
     lines = [
-        f"## {', '.join(devices)}",
+        f"## {name or ', '.join(devices)}",
         f"{record['created']}; {machine['processor']}, {machine['cores']} cores, load {machine['load']} at "
         f"the start; {', '.join(f'{name} {version}' for name, version in versions.items())}.",
         f"**{record['note']}**" if record["note"] else "",
